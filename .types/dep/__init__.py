@@ -1,0 +1,1 @@
+../../engine/_dep/__init__.py

@@ -1,0 +1,5 @@
+"""The `dep` command."""
+
+import typer
+
+app = typer.Typer()

@@ -1,0 +1,1 @@
+"""A tomogram and a model in, picks out."""

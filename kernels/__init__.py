@@ -1,0 +1,1 @@
+"""Array in, array out: label assembly, MP-NMS and deduplication, in twins."""

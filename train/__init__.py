@@ -1,0 +1,1 @@
+"""Coordinates and tomograms in, a checkpoint out."""
