@@ -35,7 +35,7 @@ $(PICK)/pyvenv.cfg:
 $(PICK)/installed: $(SOURCES) constraints.txt | $(PICK)/pyvenv.cfg
 	rm -rf build
 	@echo 'Installing dep into $(PICK); the first time this downloads about 150 MB.'
-	$(PICK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[cpu,picture]'
+	$(PICK)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt '.[cpu,picture]'
 	rm -rf build
 	touch $@
 
@@ -58,7 +58,7 @@ $(DEV)/pyvenv.cfg:
 $(DEV)/installed: $(NATIVE) constraints.txt | $(DEV)/pyvenv.cfg
 	rm -rf build
 	@echo 'Installing the development environment into $(DEV); the first time this takes minutes.'
-	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(DEV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	rm -rf build
 	touch $@
 
