@@ -1,0 +1,254 @@
+"""The 3D residual U-Net of DeepETPicker and its relatives, from one configuration.
+
+The published network (Liu et al., Nature Communications 15:2090, 2024, Fig. 1 and
+its released code's layer table) is ``NetworkConfig.published(outputs)``; narrower,
+wider, coordinate-free and half-resolution members differ only in the configuration.
+Parameter names are those of the published checkpoints, so they load unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own convention
+
+Activation = Literal["relu", "elu"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What shapes a `ResUNet3D`.
+
+    Attributes
+    ----------
+    outputs
+        Output channels: 1 (sigmoid) or background + classes (softmax).
+    widths
+        Channels of the levels, finest first; each level halves the resolution.
+    coordinates
+        Append x, y, z in -1..1 over the patch to the input of every unit. Ties the
+        network to its patch size.
+    pyramid
+        Append the average-pooled image to the input of every coarser level.
+    stem_stride
+        1: the finest level has the tomogram's resolution. 2: a strided convolution
+        goes before it and a transposed convolution after it, and all levels work at
+        half resolution.
+    activation
+        Of the units' convolutions; the published code uses ReLU, the paper says ELU.
+    """
+
+    outputs: int
+    widths: tuple[int, ...] = (24, 48, 72, 108)
+    coordinates: bool = True
+    pyramid: bool = True
+    stem_stride: Literal[1, 2] = 1
+    activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if self.outputs < 1:
+            wrong.append(f"outputs must be at least 1, found {self.outputs}")
+        if len(self.widths) < 2 or min(self.widths) < 1:
+            wrong.append(
+                "widths must be two or more positive numbers of channels, finest "
+                f"level first, found {list(self.widths)}"
+            )
+        if self.stem_stride not in (1, 2):
+            wrong.append(f"stem_stride must be 1 or 2, found {self.stem_stride}")
+        if self.activation not in ("relu", "elu"):
+            wrong.append(f'activation must be "relu" or "elu", found {self.activation}')
+        if wrong:
+            raise ValueError("network: " + "; ".join(wrong))
+
+    @classmethod
+    def published(cls, outputs: int) -> NetworkConfig:
+        """Return the configuration of the published network."""
+        return cls(outputs=outputs)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
+        """Build from a dictionary as made by `to_dict`; unknown keys are an error."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"network: unknown keys {unknown}; known are {sorted(known)}"
+            )
+        return cls(**{**values, "widths": tuple(values.get("widths", cls.widths))})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, fit for JSON."""
+        return {**asdict(self), "widths": list(self.widths)}
+
+    @property
+    def multiple(self) -> int:
+        """The number of voxels that every patch edge must be a multiple of."""
+        return int(self.stem_stride * 2 ** (len(self.widths) - 1))
+
+
+def _activate(x: Tensor, activation: Activation) -> Tensor:
+    return F.relu(x) if activation == "relu" else F.elu(x)
+
+
+class ConvBlock(nn.Module):
+    """3x3x3 convolution, batch normalisation, activation: (b, i, z, y, x) -> (b, o, z, y, x)."""
+
+    def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(inputs, outputs, 3, padding=1)
+        self.batchnorm = nn.BatchNorm3d(outputs)
+        self.activation: Activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _activate(self.batchnorm(self.conv(x)), self.activation)
+
+
+class ResidualUnit(nn.Module):
+    """Three blocks; the third's output is added to the first's and passed through ELU."""
+
+    def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
+        super().__init__()
+        self.conv1 = ConvBlock(inputs, outputs, activation)
+        self.conv2 = ConvBlock(outputs, outputs, activation)
+        self.conv3 = ConvBlock(outputs, outputs, activation)
+        # After ReLU the sum is never negative, where ELU is the identity.
+        self.identity = activation == "relu"
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.conv1(x)
+        total = self.conv3(self.conv2(first)) + first
+        return total if self.identity else F.elu(total)
+
+
+class Upsampling(nn.Module):
+    """Transposed 3x3x3 convolution that doubles every edge."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.upsample = nn.ConvTranspose3d(
+            inputs, outputs, 3, stride=2, padding=1, output_padding=1
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.upsample(x)
+        return y
+
+
+class Encoder(nn.Module):
+    """One level on the way down."""
+
+    def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
+        super().__init__()
+        self.basic_module = ResidualUnit(inputs, outputs, activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.basic_module(x)
+        return y
+
+
+class Decoder(nn.Module):
+    """One level on the way up: upsample, add the skip, append coordinates, unit."""
+
+    def __init__(
+        self, inputs: int, outputs: int, extra: int, activation: Activation
+    ) -> None:
+        super().__init__()
+        self.upsampling = Upsampling(inputs, outputs)
+        self.basic_module = ResidualUnit(outputs + extra, outputs, activation)
+
+    def forward(self, x: Tensor, skip: Tensor, coordinates: bool) -> Tensor:
+        x = self.upsampling(x) + skip
+        y: Tensor = self.basic_module(with_coordinates(x) if coordinates else x)
+        return y
+
+
+class ResUNet3D(nn.Module):
+    """Residual U-Net over patches (b, 1, z, y, x), returning logits (b, outputs, z, y, x).
+
+    Parameters
+    ----------
+    config
+        The member of the family.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, act = config.widths, config.activation
+        extra = 3 if config.coordinates else 0
+        pyramid = 1 if config.pyramid else 0
+
+        first_inputs = 1
+        if config.stem_stride == 2:
+            # A 4-wide kernel is centred between the two voxels that a half-resolution
+            # voxel stands for, so the stem shifts nothing.
+            self.stem = nn.Conv3d(1, widths[0], 4, stride=2, padding=1)
+            first_inputs = widths[0] + pyramid
+        inputs = [first_inputs, *(w + pyramid for w in widths[:-1])]
+        self.encoders = nn.ModuleList(
+            Encoder(i + extra, o, act) for i, o in zip(inputs, widths, strict=True)
+        )
+        self.decoders = nn.ModuleList(
+            Decoder(widths[k], widths[k - 1], extra, act)
+            for k in range(len(widths) - 1, 0, -1)
+        )
+        if config.stem_stride == 2:
+            self.head = nn.ConvTranspose3d(widths[0], widths[0] // 2, 2, stride=2)
+            self.final_conv = nn.Conv3d(widths[0] // 2, config.outputs, 1)
+        else:
+            self.final_conv = nn.Conv3d(widths[0], config.outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of a batch of normalised patches."""
+        config = self.config
+        image = x
+        if config.stem_stride == 2:
+            x = F.relu(self.stem(image))
+            image = F.avg_pool3d(image, 2)
+            if config.pyramid:
+                x = torch.cat((x, image), dim=1)
+
+        skips: list[Tensor] = []
+        for level, encoder in enumerate(self.encoders):
+            if level > 0:
+                x = F.avg_pool3d(x, 2)
+                if config.pyramid:
+                    image = F.avg_pool3d(image, 2)
+                    x = torch.cat((x, image), dim=1)
+            x = encoder(with_coordinates(x) if config.coordinates else x)
+            skips.append(x)
+        skips.pop()
+        for decoder in self.decoders:
+            x = decoder(x, skips.pop(), config.coordinates)
+
+        if config.stem_stride == 2:
+            x = F.relu(self.head(x))
+        y: Tensor = self.final_conv(x)
+        return y
+
+
+def with_coordinates(x: Tensor) -> Tensor:
+    """Append three channels, x, y, z, each linear from -1 to 1 over the patch.
+
+    Parameters
+    ----------
+    x
+        (b, c, z, y, x).
+
+    Returns
+    -------
+    Tensor
+        (b, c + 3, z, y, x).
+    """
+    b, _, *edges = x.shape
+    channels = []
+    for axis in (2, 1, 0):  # the published order: x first
+        ramp = torch.linspace(-1, 1, edges[axis], device=x.device, dtype=x.dtype)
+        shape = [1, 1, 1, 1, 1]
+        shape[axis + 2] = edges[axis]
+        channels.append(ramp.view(shape).expand(b, 1, *edges))
+    return torch.cat((x, *channels), dim=1)
