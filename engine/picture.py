@@ -1,0 +1,271 @@
+"""Draw a tomogram's slices with its picks circled, as a PNG for people to look at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from PIL import Image, ImageDraw, ImageFont
+
+    from dep.engine.picks import Picks
+    from dep.engine.volume import Volume
+
+__all__ = ["draw_picture"]
+
+# Okabe & Ito, "Color Universal Design" (2008), without black: distinct to everyone.
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
+# Then the line tells classes apart: (degrees drawn, degrees left out), whole first.
+LINES = ((360, 0), (30, 30), (10, 14))
+
+SUPERSAMPLING = 2  # Pillow's lines are not smoothed: draw twice as large, then shrink
+PANEL = 620  # pixels, longest edge of a panel
+GAP = 20
+INK = "#1b1f24"
+SOFT_INK = "#5b6570"
+SLAB = 50.0  # Å averaged in z for one panel: less is noise, more smears small particles
+MAX_PLANES = 32
+UNKNOWN_DIAMETER = 100.0  # Å, drawn where the class table does not say
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """One picture in the making; all lengths given to it are in final pixels."""
+
+    image: Image.Image
+    draw: ImageDraw.ImageDraw
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        size: int,
+        fill: str = INK,
+        anchor: str = "la",
+    ) -> float:
+        """Write words and return their width in final pixels."""
+        face = _font(size * SUPERSAMPLING)
+        at = (x * SUPERSAMPLING, y * SUPERSAMPLING)
+        self.draw.text(at, words, fill=fill, font=face, anchor=anchor)
+        return float(self.draw.textlength(words, font=face)) / SUPERSAMPLING
+
+    def circle(self, x: float, y: float, radius: float, class_index: int) -> None:
+        """Circle a place in a class's colour and line, with a dark rim to stand out."""
+        scale = SUPERSAMPLING
+        colour = COLOURS[class_index % len(COLOURS)]
+        on, off = LINES[class_index // len(COLOURS) % len(LINES)]
+        for width, fill, grow in ((4.6, "#101010", 1.0), (2.4, colour, 0.0)):
+            reach = (radius + grow) * scale
+            box = (
+                x * scale - reach,
+                y * scale - reach,
+                x * scale + reach,
+                y * scale + reach,
+            )
+            for start in range(0, 360, on + off):
+                self.draw.arc(
+                    box, start, start + on, fill=fill, width=round(width * scale)
+                )
+
+
+def draw_picture(volume: Volume, picks: Picks, path: Path) -> None:
+    """Draw up to three slabs of a tomogram with the picks that they cut.
+
+    A pick is a sphere of its class's diameter and appears as that sphere's cut with
+    the slab's middle plane. Only the planes of the slabs are read, one at a time.
+
+    Parameters
+    ----------
+    volume
+        The open tomogram, axes (z, y, x), voxel size in Å.
+    picks
+        Its picks, coordinates in voxels of `volume`.
+    path
+        The PNG to write; it appears whole or not at all.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When Pillow is not installed; the message says how to install it.
+    OSError
+        When `path` cannot be written.
+    """
+    try:
+        from PIL import Image, ImageDraw
+    except ModuleNotFoundError as error:
+        message = (
+            "a picture needs Pillow, which is not installed: pip install 'dep[picture]'"
+        )
+        raise ModuleNotFoundError(message, name="PIL") from error
+
+    depth, height, width = volume.shape
+    scale = PANEL / max(height, width)  # pixels a voxel
+    panel_w, panel_h = max(1, round(width * scale)), max(1, round(height * scale))
+    middles = _middles(depth)
+    sheet_w = max(len(middles) * (panel_w + GAP) + GAP, 2 * PANEL)
+    top = 84
+    columns = max(1, (sheet_w - 2 * GAP) // 240)
+    rows = math.ceil(len(picks.classes) / columns)
+    sheet_h = top + panel_h + 46 + 34 * rows + 8
+
+    size = (sheet_w * SUPERSAMPLING, sheet_h * SUPERSAMPLING)
+    image = Image.new("RGB", size, "white")
+    canvas = _Canvas(image, ImageDraw.Draw(image))
+    _title(canvas, volume, picks)
+    for index, middle in enumerate(middles):
+        left = GAP + index * (panel_w + GAP)
+        panel = Image.new("RGB", (panel_w * SUPERSAMPLING, panel_h * SUPERSAMPLING))
+        grey = Image.fromarray(_grey(_slab(volume, middle)))
+        panel.paste(grey.resize(panel.size, Image.Resampling.BICUBIC))
+        inside = _Canvas(panel, ImageDraw.Draw(panel))
+        _circles(inside, picks, middle, volume.voxel_size, scale, height)
+        _tag(inside, f"z = {middle}")
+        if index == 0:
+            _scale_bar(inside, volume.voxel_size, scale, panel_w, panel_h)
+        image.paste(panel, (left * SUPERSAMPLING, top * SUPERSAMPLING))
+    _legend(canvas, picks, columns, sheet_w, top + panel_h + 22)
+    planes = len(_planes(middles[0], depth, volume.voxel_size))
+    note = f"x right, y up; each panel is the mean of {planes} planes"
+    canvas.text(sheet_w - GAP, 50, note, 15, SOFT_INK, "ra")
+
+    small = image.resize((sheet_w, sheet_h), Image.Resampling.LANCZOS)
+    _save(small, path)
+
+
+def _middles(depth: int) -> list[int]:
+    """Choose the planes to show: the quarters of the depth, fewer where it is thin."""
+    return (
+        sorted({depth // 4, depth // 2, (3 * depth) // 4})
+        if depth >= 4
+        else [depth // 2]
+    )
+
+
+def _planes(middle: int, depth: int, voxel_size: float) -> range:
+    """Name the planes of a slab of `SLAB` ångström around its middle."""
+    count = min(MAX_PLANES, max(1, round(SLAB / voxel_size)), depth)
+    first = min(max(0, middle - count // 2), depth - count)
+    return range(first, first + count)
+
+
+def _slab(volume: Volume, middle: int) -> NDArray[np.float32]:
+    """Average a slab plane by plane; (y, x), y pointing up as in IMOD."""
+    planes = _planes(middle, volume.shape[0], volume.voxel_size)
+    total = np.zeros(volume.shape[1:], np.float32)
+    for z in planes:
+        total += volume.read(z, z + 1)[0]
+    mean: NDArray[np.float32] = total[::-1] / np.float32(len(planes))
+    return mean
+
+
+def _grey(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Stretch a plane to bytes between its 0.5th and 99.5th percentile."""
+    low, high = np.percentile(plane, (0.5, 99.5))
+    span = max(float(high - low), np.finfo(np.float32).tiny)
+    stretched: NDArray[np.uint8] = (np.clip((plane - low) / span, 0, 1) * 255).astype(
+        np.uint8
+    )
+    return stretched
+
+
+def _circles(
+    canvas: _Canvas,
+    picks: Picks,
+    middle: int,
+    voxel_size: float,
+    scale: float,
+    height: int,
+) -> None:
+    """Circle the picks whose sphere the plane `middle` cuts, the best on top."""
+    order = np.argsort(picks.score, kind="stable")
+    for index in order:
+        x, y, z = (float(value) for value in picks.xyz[index])
+        class_index = int(picks.class_id[index]) - 1
+        diameter = picks.classes[class_index].diameter or UNKNOWN_DIAMETER
+        radius = diameter / voxel_size / 2
+        cut = radius**2 - (z - middle) ** 2
+        if cut <= (0.4 * radius) ** 2:  # a cap's tip would hide more than it shows
+            continue
+        canvas.circle(
+            (x + 0.5) * scale,
+            (height - y - 0.5) * scale,
+            math.sqrt(cut) * scale,
+            class_index,
+        )
+
+
+def _tag(canvas: _Canvas, words: str) -> None:
+    """Write a panel's name in its upper left corner."""
+    width = (
+        canvas.draw.textlength(words, font=_font(17 * SUPERSAMPLING)) / SUPERSAMPLING
+    )
+    box = [SUPERSAMPLING * value for value in (8, 8, 8 + width + 16, 36)]
+    canvas.draw.rounded_rectangle(box, radius=5 * SUPERSAMPLING, fill="#101010")
+    canvas.text(16, 22, words, 17, "white", "lm")
+
+
+def _scale_bar(
+    canvas: _Canvas, voxel_size: float, scale: float, panel_w: int, panel_h: int
+) -> None:
+    """Draw a bar of a round number of nanometres, at most a third of the panel wide."""
+    nm_per_pixel = voxel_size / 10 / scale
+    longest = panel_w / 3 * nm_per_pixel
+    unit = 10.0 ** math.floor(math.log10(longest))
+    length = max(step * unit for step in (1, 2, 5) if step * unit <= longest)
+    pixels = length / nm_per_pixel
+    box = [SUPERSAMPLING * v for v in (8, panel_h - 52, 8 + pixels + 24, panel_h - 8)]
+    canvas.draw.rounded_rectangle(box, radius=5 * SUPERSAMPLING, fill="#101010")
+    bar = [SUPERSAMPLING * v for v in (20, panel_h - 20, 20 + pixels, panel_h - 15)]
+    canvas.draw.rectangle(bar, fill="white")
+    canvas.text(20 + pixels / 2, panel_h - 35, f"{length:g} nm", 17, "white", "mm")
+
+
+def _title(canvas: _Canvas, volume: Volume, picks: Picks) -> None:
+    """Write whose picks these are, and of what."""
+    depth, height, width = volume.shape
+    name = canvas.text(GAP, 16, picks.tomogram, 28)
+    many = len(picks.xyz)
+    noun = "particle" if many == 1 else "particles"
+    canvas.text(GAP + name + 16, 22, f"{many} {noun}", 22, SOFT_INK)
+    facts = f"{width} x {height} x {depth} voxels of {volume.voxel_size / 10:.4g} nm"
+    canvas.text(GAP, 50, facts, 15, SOFT_INK)
+
+
+def _legend(
+    canvas: _Canvas, picks: Picks, columns: int, sheet_w: int, top: int
+) -> None:
+    """Name every class beside its circle, with its picks in the whole tomogram."""
+    counts = picks.counts()
+    column_w = (sheet_w - 2 * GAP) / columns
+    for index, info in enumerate(picks.classes):
+        x = GAP + (index % columns) * column_w
+        y = top + 14 + 34 * (index // columns)
+        canvas.circle(x + 12, y, 10, index)
+        width = canvas.text(x + 34, y, info.name, 18, INK, "lm")
+        size = f"  ({info.diameter / 10:.3g} nm)" if info.diameter else ""
+        words = f"{counts[info.name]}{size}"
+        canvas.text(x + 34 + width + 10, y, words, 16, SOFT_INK, "lm")
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own typeface, so that no system font is needed."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Write the PNG beside its place, then move it there."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        image.save(partial, format="PNG", optimize=True)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,159 @@
+"""Fixtures that several parts of the suite share: shared data, tiny models, tomograms."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parent.parent
+VOXEL_SIZE = 10.0
+RADIUS = 3  # voxels, of the balls in `make_tomogram`
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The sample tomogram; its truth lies beside it as CSV."""
+    return ROOT / "docs" / "sample" / "sample.mrc"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The development tomograms; skips where they are not at hand."""
+    default = ROOT.parent / "shared" / "data"
+    folder = Path(os.environ.get("DEP_SHARED_DATA", default))
+    if not (folder / "tomograms").is_dir():
+        pytest.skip(f"no shared data at {folder}: set DEP_SHARED_DATA to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Path]:
+    """Give a function that writes a tiny model: it sees dark and bright balls.
+
+    The network smooths its tile with one 3 x 3 x 3 convolution and calls what is far
+    below zero ``dark`` (class 1), far above it ``bright`` (class 2). `card` overrules
+    fields of the card; None leaves the card out.
+    """
+
+    def make(path: Path, tile: int = 24, margin: int = 6, **card: Any) -> Path:
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+
+        kernel = np.zeros((3, 1, 3, 3, 3), np.float32)
+        kernel[1], kernel[2] = -1 / 3, 1 / 3
+        bias = np.array([6.0, 0.0, 0.0], np.float32)
+        size = (tile, tile, tile)
+        graph = helper.make_graph(
+            [
+                helper.make_node(
+                    "Conv",
+                    ["tomogram", "kernel", "bias"],
+                    ["logits"],
+                    pads=[1, 1, 1, 1, 1, 1],
+                ),
+                helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
+            ],
+            "balls",
+            [
+                helper.make_tensor_value_info(
+                    "tomogram", TensorProto.FLOAT, ("batch", 1, *size)
+                )
+            ],
+            [
+                helper.make_tensor_value_info(
+                    "scores", TensorProto.FLOAT, ("batch", 3, *size)
+                )
+            ],
+            [
+                numpy_helper.from_array(kernel, "kernel"),
+                numpy_helper.from_array(bias, "bias"),
+            ],
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+        )
+        digest = hashlib.sha256(kernel.tobytes() + bias.tobytes()).hexdigest()
+        helper.set_model_props(
+            model, {"dep.card": card_json(tile, margin, digest, card)}
+        )
+        onnx.save(model, str(path))
+        return path
+
+    return make
+
+
+def card_json(tile: int, margin: int, digest: str, changes: dict[str, Any]) -> str:
+    """Write the card of the tiny model."""
+    from dep.engine.card import ClassInfo, ModelCard
+
+    diameter = 2 * RADIUS * VOXEL_SIZE
+    fields: dict[str, Any] = {
+        "name": "balls",
+        "classes": (ClassInfo("dark", diameter), ClassInfo("bright", diameter)),
+        "voxel_size": VOXEL_SIZE,
+        "contrast": "dark",
+        "activation": "softmax",
+        "tile": tile,
+        "margin": margin,
+        "tile_fixed": False,
+        "tile_multiple": 1,
+        "label_kind": "ball",
+        "label_diameter": 5,
+        "assembly": "joint",
+        "t_seg": 0.5,
+        "t_lm": 0.05,
+        "t_dist": 4.0,
+        "iterations": 2,
+        "trained_on": "nothing: written by hand",
+        "software": "tests",
+        "weights_digest": digest,
+    }
+    return ModelCard(**{**fields, **changes}).to_json()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(
+    make_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """One such model, for all tests that only read it."""
+    return make_model(tmp_path_factory.mktemp("model") / "balls.onnx")
+
+
+@pytest.fixture(scope="session")
+def make_tomogram() -> Callable[..., NDArray[np.float32]]:
+    """Give a function that writes a noisy MRC tomogram with dark and bright balls."""
+
+    def make(
+        path: Path,
+        dark: Any = ((10, 12, 14), (30, 28, 12)),
+        bright: Any = ((28, 10, 20),),
+        shape: tuple[int, int, int] = (32, 40, 44),
+        voxel_size: float = VOXEL_SIZE,
+    ) -> NDArray[np.float32]:
+        import mrcfile
+
+        rng = np.random.default_rng(7)
+        voxels = rng.normal(0, 1, shape).astype(np.float32)
+        z, y, x = np.indices(shape)
+        for centres, value in ((dark, -12.0), (bright, 12.0)):
+            for cx, cy, cz in centres:
+                inside = (x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2 < RADIUS**2
+                voxels[inside] += value
+        with mrcfile.new(path, overwrite=True) as mrc:
+            mrc.set_data(voxels)
+            mrc.voxel_size = voxel_size
+            mrc.set_volume()
+        return voxels
+
+    return make
