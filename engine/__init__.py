@@ -1,1 +1,33 @@
 """A tomogram and a model in, picks out."""
+
+from dep.engine.card import ClassInfo, ModelCard
+from dep.engine.errors import (
+    CardError,
+    DepError,
+    DeviceError,
+    ModelError,
+    PicksError,
+    SettingError,
+    TomogramError,
+    VoxelSizeError,
+)
+from dep.engine.model_file import read_card
+from dep.engine.picks import Picks
+from dep.engine.volume import Volume, open_volume
+
+__all__ = [
+    "CardError",
+    "ClassInfo",
+    "DepError",
+    "DeviceError",
+    "ModelCard",
+    "ModelError",
+    "Picks",
+    "PicksError",
+    "SettingError",
+    "TomogramError",
+    "Volume",
+    "VoxelSizeError",
+    "open_volume",
+    "read_card",
+]

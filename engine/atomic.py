@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -29,18 +29,15 @@ def atomic_text(path: Path | str) -> Iterator[TextIO]:
         if path.is_dir():
             message = f"{path}: is a directory, expected a file to write"
             raise PicksError(message)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".part", dir=path.parent
-        )
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        stream = part.open("x", encoding="utf-8", newline="\n")
     except OSError as error:
         raise _unwritable(path, error) from error
-    part = Path(name)
     try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as stream:  # noqa: PTH123
+        with stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        part.chmod(0o666 & ~_umask())
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -52,10 +49,3 @@ def atomic_text(path: Path | str) -> Iterator[TextIO]:
 
 def _unwritable(path: Path, error: OSError) -> PicksError:
     return PicksError(f"{path}: cannot be written ({error.strerror or error})")
-
-
-def _umask() -> int:
-    """Read the process's mask: private temporary files become ordinary ones."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

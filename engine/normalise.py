@@ -78,7 +78,7 @@ def measure(
         raise TomogramError(message)
     total, power = math.fsum(sums), math.fsum(squares)
     variance = (power - total * (total / voxels)) / voxels
-    if not (math.isfinite(variance) and variance > 0):
+    if not variance > 0 or max(-low, high) > np.finfo(np.float32).max:
         message = (
             f"{source.name}: the spread of the voxels cannot be computed "
             f"(from {low:g} to {high:g}). Expected values that float32 can hold."

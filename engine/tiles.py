@@ -9,7 +9,7 @@ particle at a face would be a second particle that is not there.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 from dep.engine.errors import SettingError
 
@@ -153,8 +153,5 @@ def plan_axis(length: int, edge: int, margin: int) -> tuple[Span, ...]:
         return (Span(-((edge - length) // 2), 0, length),)
     travel = length + 2 * margin - edge
     origins = [-margin + number * travel // (count - 1) for number in range(count)]
-    cuts = [
-        (before + edge + after) // 2
-        for before, after in zip(origins, origins[1:], strict=False)
-    ]
+    cuts = [(before + edge + after) // 2 for before, after in pairwise(origins)]
     return tuple(map(Span, origins, [0, *cuts], [*cuts, length]))

@@ -1,0 +1,98 @@
+"""CSV: ``tomogram,class,x,y,z,score``, voxels from 0 at the centre of the first voxel.
+
+The class is written by name. On reading, columns are found by the names in the first
+line: ``x``, ``y``, ``z`` and ``class`` (or ``class_id``) must be there, others are
+optional or ignored. So the truth tables of simulated data are read as well.
+"""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+
+from dep.engine.errors import PicksError
+from dep.engine.formats.table import Frame, Table, number, whole
+
+if TYPE_CHECKING:
+    from dep.engine.picks import Picks
+
+COLUMNS = ("tomogram", "class", "x", "y", "z", "score")
+
+
+def write(picks: "Picks", stream: TextIO) -> None:
+    """Write one row for each pick, best first."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for name, (x, y, z), score in zip(
+        picks.class_names, picks.xyz.tolist(), picks.score.tolist(), strict=True
+    ):
+        writer.writerow(
+            (picks.tomogram, name, f"{x:.3f}", f"{y:.3f}", f"{z:.3f}", f"{score:.4f}")
+        )
+
+
+def read(path: Path, frame: Frame) -> Table:
+    """Read a CSV file with a line of column names.
+
+    Raises
+    ------
+    PicksError
+        Missing columns, a row of another length, or a field that is no number.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        rows = csv.reader(stream, skipinitialspace=True)
+        head = [name.strip().lower() for name in next(rows, [])]
+        numbered = "class" not in head
+        label = "class_id" if numbered else "class"
+        missing = [name for name in (label, "x", "y", "z") if name not in head]
+        if missing:
+            message = (
+                f"{path}: no column {', '.join(missing)} in the first line "
+                f"({', '.join(head) or 'empty'}); expected {','.join(COLUMNS)}"
+            )
+            raise PicksError(message)
+        at = {name: head.index(name) for name in {*COLUMNS, label} if name in head}
+        xyz: list[tuple[float, float, float]] = []
+        labels: list[str] = []
+        scores: list[float] = []
+        tomograms: list[str] = []
+        try:
+            for row in rows:
+                if not any(row):
+                    continue
+                where = f"line {rows.line_num}"
+                if len(row) != len(head):
+                    message = (
+                        f"{path}: {where}: expected {len(head)} fields, "
+                        f"found {len(row)}"
+                    )
+                    raise PicksError(message)
+                x, y, z = (
+                    number(path, f"{where}, {name}", row[at[name]]) for name in "xyz"
+                )
+                xyz.append((x, y, z))
+                text = row[at[label]].strip()
+                if numbered:
+                    text = str(whole(path, f"{where}, class_id", text))
+                elif not text:
+                    message = f"{path}: {where}, class: expected a name, found nothing"
+                    raise PicksError(message)
+                labels.append(text)
+                scores.append(
+                    number(path, f"{where}, score", row[at["score"]])
+                    if "score" in at
+                    else 1.0
+                )
+                tomograms.append(row[at["tomogram"]] if "tomogram" in at else "")
+        except csv.Error as error:
+            message = f"{path}: line {rows.line_num}: not CSV ({error})"
+            raise PicksError(message) from error
+    return Table(
+        np.array(xyz, np.float64).reshape(-1, 3),
+        labels,
+        np.array(scores, np.float64),
+        tomograms,
+        frame,
+        numbered,
+    )

@@ -1,0 +1,114 @@
+"""Read STAR files of particles, in tomogram voxels or in RELION 5's centred ångström.
+
+The two conventions are told apart by their columns.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dep.engine.errors import PicksError
+from dep.engine.formats import relion5, star, star_text
+from dep.engine.formats.table import Frame, Table, comment_frame, number, whole
+
+if TYPE_CHECKING:
+    from gemmi import cif
+
+TOMOGRAM_ALIASES = (star_text.TOMOGRAM, "rlnMicrographName")
+
+
+def read(path: Path, frame: Frame) -> Table:
+    """Read particles of either convention.
+
+    Raises
+    ------
+    PicksError
+        Not STAR, no coordinates, a field that is no number, or RELION 5 coordinates
+        of a tomogram whose shape or voxel size is unknown.
+    """
+    from gemmi import cif
+
+    text = path.read_text(encoding="utf-8-sig")
+    frame = frame.or_else(comment_frame(text))
+    text, empty = _without_empty_loops(text)
+    try:
+        document = cif.read_string(text)
+    except ValueError as error:
+        message = f"{path}: not a STAR file ({error})"
+        raise PicksError(message) from error
+    for block in document:
+        for tags in (relion5.CENTRED, star.VOXELS):
+            column = block.find_loop("_" + tags[0])
+            if len(column) == 0:
+                continue
+            xyz = np.stack([_numbers(path, block, tag) for tag in tags], axis=1)
+            if tags is relion5.CENTRED:
+                xyz = relion5.to_voxels(path, xyz, frame)
+            return _table(path, block, xyz, frame)
+    if any(tag in empty for tag in (relion5.CENTRED[0], star.VOXELS[0])):
+        nothing = np.zeros((0, 3))
+        return Table(nothing, [], np.zeros(0), [], frame, numbered=True)
+    message = (
+        f"{path}: no coordinates; expected columns {', '.join(star.VOXELS)} or "
+        f"{', '.join(relion5.CENTRED)}"
+    )
+    raise PicksError(message)
+
+
+def _table(
+    path: Path, block: "cif.Block", xyz: NDArray[np.float64], frame: Frame
+) -> Table:
+    from gemmi import cif
+
+    many = len(xyz)
+    names = [""] * many
+    for tag in TOMOGRAM_ALIASES:
+        column = block.find_loop("_" + tag)
+        if len(column):
+            names = [cif.as_string(value) for value in column]
+            break
+    classes = block.find_loop("_" + star_text.CLASS)
+    labels = [
+        str(whole(path, f"row {row}, {star_text.CLASS}", value))
+        for row, value in enumerate(classes, start=1)
+    ]
+    scores = (
+        _numbers(path, block, star_text.SCORE)
+        if len(block.find_loop("_" + star_text.SCORE))
+        else np.ones(many)
+    )
+    return Table(xyz, labels or ["1"] * many, scores, names, frame, numbered=True)
+
+
+def _numbers(path: Path, block: "cif.Block", tag: str) -> NDArray[np.float64]:
+    column = block.find_loop("_" + tag)
+    if len(column) == 0:
+        message = f"{path}: block {block.name!r} has no column {tag}"
+        raise PicksError(message)
+    return np.array(
+        [
+            number(path, f"row {row}, {tag}", value)
+            for row, value in enumerate(column, start=1)
+        ],
+        np.float64,
+    )
+
+
+# `loop_`, then tags, then the end of the file or another block: no rows.
+_EMPTY_LOOP = re.compile(
+    r"^loop_[^\S\n]*\n((?:[^\S\n]*(?:_\S+[^\n]*|#[^\n]*)?\n)+)(?=\s*(?:data_|\Z))", re.M
+)
+
+
+def _without_empty_loops(text: str) -> tuple[str, set[str]]:
+    """Drop loops without rows, which gemmi refuses; give the text and their tags."""
+    tags: set[str] = set()
+
+    def drop(match: re.Match[str]) -> str:
+        tags.update(re.findall(r"^\s*_(\S+)", match[1], re.M))
+        return ""
+
+    return _EMPTY_LOOP.sub(drop, text + "\n"), tags

@@ -1,0 +1,43 @@
+"""The words of STAR files: tags in common, quoting, and writing a loop."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from dep.engine.errors import PicksError
+
+TOMOGRAM, CLASS, SCORE = "rlnTomoName", "rlnClassNumber", "rlnAutopickFigureOfMerit"
+# A word that no STAR reader takes for a number, a comment or a keyword.
+_WORD = re.compile(r"(?!(data|save)_|(loop|stop|global)_$)[A-Za-z][\w.+\-/:]*", re.I)
+
+
+def write_loop(
+    stream: TextIO, block: str, tags: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Write one block with one loop, each tag with its column's number as RELION does.
+
+    A loop without rows is not valid STAR for every reader, yet RELION writes and reads
+    it so; ours does as well.
+    """
+    stream.write(f"data_{block}\n\nloop_\n")
+    for column, tag in enumerate(tags, start=1):
+        stream.write(f"_{tag} #{column}\n")
+    stream.writelines(" ".join(row) + "\n" for row in rows)
+    stream.write("\n")
+
+
+def quote(text: str) -> str:
+    """Quote a string unless it is a plain word: ``001`` must stay text.
+
+    Raises
+    ------
+    PicksError
+        Both kinds of quotes, or a line break: STAR has no place for it in a loop.
+    """
+    if _WORD.fullmatch(text):
+        return text
+    for mark in "\"'":
+        if mark not in text and text.isprintable():
+            return f"{mark}{text}{mark}"
+    message = f"the name {text!r} cannot be written to a STAR file; rename the tomogram"
+    raise PicksError(message)

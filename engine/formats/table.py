@@ -1,0 +1,235 @@
+"""The rows of a coordinate file, before they become picks of one tomogram."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dep.engine.card import ClassInfo
+from dep.engine.errors import PicksError
+
+if TYPE_CHECKING:
+    from dep.engine.picks import Picks
+
+COMMENT = "# dep: "
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where coordinates live: shape (z, y, x) in voxels, voxel size in Å, classes."""
+
+    shape: tuple[int, int, int] | None = None
+    voxel_size: float | None = None
+    classes: tuple[ClassInfo, ...] | None = None
+
+    def or_else(self, other: "Frame") -> "Frame":
+        """Fill what this frame does not know from another."""
+        return Frame(
+            self.shape or other.shape,
+            self.voxel_size or other.voxel_size,
+            self.classes or other.classes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of a coordinate file.
+
+    Attributes
+    ----------
+    xyz : (n, 3) float64
+        x, y, z in voxels, the centre of the first voxel is 0.
+    label : list of str
+        Class name or number of each row; numbers count from 1.
+    score : (n,) float64
+        1 where the file has none.
+    tomogram : list of str
+        Of each row; empty strings where the file does not say.
+    frame : Frame
+        What the file says of the tomogram and its classes.
+    numbered : bool
+        Labels are numbers into the class table, not names.
+    """
+
+    xyz: NDArray[np.float64]
+    label: list[str]
+    score: NDArray[np.float64]
+    tomogram: list[str]
+    frame: Frame
+    numbered: bool
+
+    def of_tomogram(self, path: Path, wanted: str | None) -> tuple[str, "Table"]:
+        """Take the rows of one tomogram.
+
+        Raises
+        ------
+        PicksError
+            Several and none chosen, or the one chosen is not there.
+        """
+        names = list(dict.fromkeys(self.tomogram))
+        if names in ([], [""]):
+            return wanted or path.stem, self
+        if wanted is None:
+            if len(names) > 1:
+                message = (
+                    f"{path}: holds {len(names)} tomograms ({_some(names)}); "
+                    "say which one is wanted"
+                )
+                raise PicksError(message)
+            return names[0], self
+        rows = [row for row, name in enumerate(self.tomogram) if name == wanted]
+        if not rows:
+            message = f"{path}: no tomogram {wanted!r}; it holds {_some(names)}"
+            raise PicksError(message)
+        return wanted, Table(
+            self.xyz[rows],
+            [self.label[row] for row in rows],
+            self.score[rows],
+            [wanted] * len(rows),
+            self.frame,
+            self.numbered,
+        )
+
+    def picks(
+        self,
+        path: Path,
+        tomogram: str | None,
+        classes: tuple[ClassInfo, ...] | None,
+    ) -> "Picks":
+        """Turn the rows of one tomogram into picks, best first.
+
+        Raises
+        ------
+        PicksError
+            Several tomograms and none chosen, or a class that is not in the table.
+        """
+        from dep.engine.picks import Picks
+
+        name, rows = self.of_tomogram(path, tomogram)
+        known = classes or self.frame.classes or _invent(rows)
+        order = np.argsort(-rows.score, kind="stable")
+        return Picks(
+            xyz=rows.xyz[order].astype(np.float32),
+            class_id=_class_ids(path, rows, known)[order],
+            score=rows.score[order].astype(np.float32),
+            classes=known,
+            tomogram=name,
+            shape=rows.frame.shape,
+            voxel_size=rows.frame.voxel_size,
+        )
+
+
+def _some(names: Iterable[str], most: int = 5) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _invent(rows: Table) -> tuple[ClassInfo, ...]:
+    """Make a class table of what a file holds; diameters are unknown."""
+    if not rows.numbered:
+        return tuple(ClassInfo(name, 0.0) for name in dict.fromkeys(rows.label))
+    most = max((int(number) for number in rows.label), default=0)
+    return tuple(ClassInfo(str(number), 0.0) for number in range(1, most + 1))
+
+
+def _class_ids(
+    path: Path, rows: Table, classes: tuple[ClassInfo, ...]
+) -> NDArray[np.int32]:
+    if rows.numbered:
+        ids = np.array([int(number) for number in rows.label], np.int32)
+        wrong = np.flatnonzero((ids < 1) | (ids > len(classes)))
+        if len(wrong):
+            message = (
+                f"{path}: class {ids[wrong[0]]} in row {wrong[0] + 1}, expected 1 to "
+                f"{len(classes)}"
+            )
+            raise PicksError(message)
+        return ids
+    table = {one.name: number for number, one in enumerate(classes, start=1)}
+    try:
+        return np.array([table[name] for name in rows.label], np.int32)
+    except KeyError as error:
+        message = (
+            f"{path}: class {error.args[0]!r} is not among the classes {_some(table)}"
+        )
+        raise PicksError(message) from error
+
+
+def number(path: Path, where: str, text: str) -> float:
+    """Read one number.
+
+    Raises
+    ------
+    PicksError
+        Not a finite number; names the file and the place.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        message = f"{path}: {where}: expected a number, found {text!r}"
+        raise PicksError(message)
+    return value
+
+
+def whole(path: Path, where: str, text: str) -> int:
+    """Read one whole number, ``3`` or ``3.0``.
+
+    Raises
+    ------
+    PicksError
+        Not a whole number; names the file and the place.
+    """
+    value = number(path, where, text)
+    if value != int(value):
+        message = f"{path}: {where}: expected a whole number, found {text!r}"
+        raise PicksError(message)
+    return int(value)
+
+
+def frame_comment(picks: "Picks") -> str:
+    """Give the comment line in which STAR files keep what has no column."""
+    document: dict[str, Any] = {
+        "tomogram": picks.tomogram,
+        "shape_zyx": picks.shape,
+        "voxel_size": picks.voxel_size,
+        "classes": [[one.name, one.diameter] for one in picks.classes],
+    }
+    if picks.model is not None:
+        document["model"] = picks.model.name
+        document["weights"] = picks.model.weights_digest
+    return COMMENT + json.dumps(document)
+
+
+def comment_frame(text: str) -> Frame:
+    """Read the frame back from the comment line; unknown where there is none.
+
+    A comment that was edited by hand so that it makes no sense is passed over: the
+    rows are the data, and what is missing is asked for where it is needed.
+    """
+    for line in text.splitlines()[:20]:
+        if not line.startswith(COMMENT):
+            continue
+        try:
+            document = json.loads(line[len(COMMENT) :])
+            shape = document["shape_zyx"]
+            size = document["voxel_size"]
+            return Frame(
+                None
+                if shape is None
+                else (int(shape[0]), int(shape[1]), int(shape[2])),
+                None if size is None else float(size),
+                tuple(
+                    ClassInfo(str(name), float(diameter))
+                    for name, diameter in document["classes"]
+                )
+                or None,
+            )
+        except (ValueError, KeyError, TypeError, IndexError):
+            return Frame()
+    return Frame()

@@ -1,0 +1,109 @@
+"""The settings of one picking run: the card's, unless the user says otherwise."""
+
+import math
+from dataclasses import dataclass
+
+from dep.engine.card import MAX_ITERATIONS, Assembly, ModelCard
+from dep.engine.errors import SettingError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickSettings:
+    """How scores become picks; lengths in voxels that the network sees.
+
+    Attributes
+    ----------
+    t_seg, t_lm : float
+        Thresholds on the score and on the pooled mask.
+    t_dist : float
+        Least distance between two picks.
+    iterations : int or tuple of int
+        Mean-pooling repeats, one per class if a tuple.
+    assembly : {"joint", "per_class"}
+        How scores become labels.
+    invert : bool
+        Dark and bright were swapped before picking.
+    rescale : bool
+        The tomogram was resampled to the model's voxel size.
+    """
+
+    t_seg: float
+    t_lm: float
+    t_dist: float
+    iterations: int | tuple[int, ...]
+    assembly: Assembly
+    invert: bool = False
+    rescale: bool = False
+
+    def __post_init__(self) -> None:
+        each = (
+            self.iterations
+            if isinstance(self.iterations, tuple)
+            else (self.iterations,)
+        )
+        rules = (
+            ("t_seg", self.t_seg, 0 < self.t_seg < 1, "a number between 0 and 1"),
+            ("t_lm", self.t_lm, 0 < self.t_lm <= 1, "a number above 0, at most 1"),
+            (
+                "t_dist",
+                self.t_dist,
+                0 <= self.t_dist < math.inf,
+                "a number of voxels, 0 or more",
+            ),
+            (
+                "iterations",
+                self.iterations,
+                all(1 <= one <= MAX_ITERATIONS for one in each),
+                f"whole numbers from 1 to {MAX_ITERATIONS}",
+            ),
+        )
+        wrong = [
+            f"{name}: expected {expected}, found {value}"
+            for name, value, right, expected in rules
+            if not right
+        ]
+        if wrong:
+            raise SettingError("; ".join(wrong))
+
+    @classmethod
+    def of(
+        cls,
+        card: ModelCard,
+        *,
+        t_seg: float | None = None,
+        t_lm: float | None = None,
+        t_dist: float | None = None,
+        iterations: int | tuple[int, ...] | None = None,
+        invert: bool = False,
+        rescale: bool = False,
+    ) -> "PickSettings":
+        """Take the card's settings where none is given.
+
+        Raises
+        ------
+        SettingError
+            Values out of range (all named), or one iteration count per class where
+            the model assembles its classes jointly or has another number of them.
+        """
+        if isinstance(iterations, tuple):
+            if card.assembly == "joint":
+                message = (
+                    "iterations: this model finds all classes jointly; "
+                    "expected one number, not one per class"
+                )
+                raise SettingError(message)
+            if len(iterations) != len(card.classes):
+                message = (
+                    f"iterations: {len(iterations)} values for {len(card.classes)} "
+                    "classes; expected one for each"
+                )
+                raise SettingError(message)
+        return cls(
+            t_seg=card.t_seg if t_seg is None else t_seg,
+            t_lm=card.t_lm if t_lm is None else t_lm,
+            t_dist=card.t_dist if t_dist is None else t_dist,
+            iterations=card.iterations if iterations is None else iterations,
+            assembly=card.assembly,
+            invert=invert,
+            rescale=rescale,
+        )
