@@ -1,8 +1,9 @@
-"""Fixtures that several parts of the suite share: shared data, tiny models, tomograms."""
+"""Fixtures that several parts share: shared data, tiny models, tomograms."""
 
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,44 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 VOXEL_SIZE = 10.0
 RADIUS = 3  # voxels, of the balls in `make_tomogram`
+
+TRAINING = """
+name = "tiny"
+voxel_size = 10.0
+contrast = "dark"
+classes = [
+  { name = "a", diameter = 60 },
+  { name = "b", diameter = 90 },
+  { name = "bead", diameter = 80, report = false },
+]
+
+[data]
+train = [{ tomogram = "tomo.mrc", coordinates = "tomo.csv" }]
+validate = [{ tomogram = "tomo.mrc", coordinates = "tomo.csv" }]
+
+[labels]
+diameter = 5
+
+[network]
+widths = [4, 8]
+coordinates = false
+stem_stride = 2
+
+[training]
+steps = 6
+batch = 2
+patch = 16
+learning_rate = 1e-2
+save_every = 3
+threads = 2
+seed = 3
+device = "cpu"
+
+[picking]
+tile = 24
+margin = 4
+t_dist = 4
+"""
 
 
 @pytest.fixture(scope="session")
@@ -157,3 +196,40 @@ def make_tomogram() -> Callable[..., NDArray[np.float32]]:
         return voxels
 
     return make
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    folder: Path
+    config: Path
+
+
+@pytest.fixture
+def run_files(tmp_path: Path) -> RunFiles:
+    """A tomogram with dark balls of three classes, and its configuration."""
+    import mrcfile
+
+    rng = np.random.default_rng(0)
+    shape = (28, 36, 40)
+    voxels = rng.normal(0, 8, shape)
+    z, y, x = np.indices(shape)
+    lines = ["class,class_id,x,y,z"]
+    for k in range(15):
+        name, radius = [("a", 3), ("b", 4), ("bead", 2)][k % 3]
+        centre = [rng.uniform(4, n - 5) for n in shape]
+        inside = (
+            sum((g - c) ** 2 for g, c in zip((z, y, x), centre, strict=True))
+            < radius**2
+        )
+        voxels[inside] -= 40 if name != "bead" else 90
+        lines.append(
+            f"{name},{k % 3 + 1},{centre[2]:.3f},{centre[1]:.3f},{centre[0]:.3f}"
+        )
+    lines.append("vesicle,9,5,5,5")
+    with mrcfile.new(tmp_path / "tomo.mrc") as mrc:
+        mrc.set_data(np.clip(voxels, -127, 127).astype(np.int8))
+        mrc.voxel_size = 10.0
+    (tmp_path / "tomo.csv").write_text("\n".join(lines) + "\n")
+    config = tmp_path / "config.toml"
+    config.write_text(TRAINING)
+    return RunFiles(tmp_path, config)

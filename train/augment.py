@@ -1,7 +1,5 @@
 """Geometric augmentation of a whole batch as one resampling, and intensity changes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -164,15 +162,9 @@ def _rotations(angles: Tensor) -> Tensor:
     def rows(*values: Tensor) -> Tensor:
         return torch.stack(values, dim=1).view(-1, 3, 3)
 
-    about_x = rows(
-        one, zero, zero, zero, c[:, 0], -s[:, 0], zero, s[:, 0], c[:, 0]
-    )
-    about_y = rows(
-        c[:, 1], zero, s[:, 1], zero, one, zero, -s[:, 1], zero, c[:, 1]
-    )
-    about_z = rows(
-        c[:, 2], -s[:, 2], zero, s[:, 2], c[:, 2], zero, zero, zero, one
-    )
+    about_x = rows(one, zero, zero, zero, c[:, 0], -s[:, 0], zero, s[:, 0], c[:, 0])
+    about_y = rows(c[:, 1], zero, s[:, 1], zero, one, zero, -s[:, 1], zero, c[:, 1])
+    about_z = rows(c[:, 2], -s[:, 2], zero, s[:, 2], c[:, 2], zero, zero, zero, one)
     return about_z @ about_y @ about_x
 
 

@@ -1,8 +1,8 @@
 """Checkpoints: ours and the published tool's, read without executing pickled code."""
 
-from __future__ import annotations
-
 import pickle
+import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,18 @@ from dep.train.network import NetworkConfig, ResUNet3D
 
 FORMAT = "dep-checkpoint"
 VERSION = 1
+
+# What the restricted unpickler raises on bytes that are no pickle at all.
+_DAMAGED = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
 
 
 class CheckpointError(ValueError):
@@ -59,24 +71,29 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Torch warns of unusual pickles before it refuses them.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise CheckpointError(msg) from error
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
+        msg = (
             f"{path}: expected tensors and plain values; found other pickled objects, "
             "which are not loaded because they could run code. Save its state_dict "
             "alone and try again."
-        ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: not a PyTorch checkpoint, or truncated"
-        ) from error
+        )
+        raise CheckpointError(msg) from error
+    except _DAMAGED as error:
+        msg = f"{path}: not a PyTorch checkpoint, or truncated"
+        raise CheckpointError(msg) from error
     if not isinstance(content, dict):
-        raise CheckpointError(
+        msg = (
             f"{path}: expected a dictionary with a state_dict, found "
             f"{type(content).__name__}"
         )
+        raise CheckpointError(msg)
     if content.get("format") == FORMAT:
         return _own(path, content)
     return _published(path, content)
@@ -95,10 +112,11 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 def _own(path: Path, content: dict[str, Any]) -> Checkpoint:
     version = content.get("version")
     if version != VERSION:
-        raise CheckpointError(
+        msg = (
             f"{path}: checkpoint version {version}, this software reads {VERSION}; "
             "use the version of dep that wrote it, or a newer one"
         )
+        raise CheckpointError(msg)
     try:
         network = ResUNet3D(NetworkConfig.from_dict(content["network"]))
         network.load_state_dict(content["state_dict"])
@@ -110,7 +128,8 @@ def _own(path: Path, content: dict[str, Any]) -> Checkpoint:
             software=str(content["software"]),
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: a damaged checkpoint: {error}") from error
+        msg = f"{path}: a damaged checkpoint: {error}"
+        raise CheckpointError(msg) from error
 
 
 def _published(path: Path, content: dict[str, Any]) -> Checkpoint:
@@ -119,19 +138,19 @@ def _published(path: Path, content: dict[str, Any]) -> Checkpoint:
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
-        raise CheckpointError(
+        msg = (
             f"{path}: expected a state_dict of tensors, found keys "
             f"{sorted(map(str, content))[:8]}"
         )
+        raise CheckpointError(msg)
     weights = {str(key).removeprefix("model."): value for key, value in state.items()}
     config = _infer_config(path, weights)
     network = ResUNet3D(config)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(
-            f"{path}: the weights fit no network of the published family: {error}"
-        ) from error
+        msg = f"{path}: the weights fit no network of the published family: {error}"
+        raise CheckpointError(msg) from error
     return Checkpoint(
         network=network.eval(),
         config=None,
@@ -153,10 +172,11 @@ def _infer_config(path: Path, weights: dict[str, Tensor]) -> NetworkConfig:
         inputs.append(int(weights[name].shape[1]))
     final = weights.get("final_conv.weight")
     if len(widths) < 2 or final is None:
-        raise CheckpointError(
+        msg = (
             f"{path}: expected the layers of a 3D ResUNet (encoders.N.basic_module..., "
             f"final_conv); found {sorted(weights)[:4]} and {len(weights)} in all"
         )
+        raise CheckpointError(msg)
     coordinates = inputs[0] == 4
     pyramid = inputs[1] - widths[0] - (3 if coordinates else 0) == 1
     return NetworkConfig(

@@ -1,6 +1,4 @@
-"""The training configuration: one TOML file, validated as a whole before anything runs."""
-
-from __future__ import annotations
+"""The training configuration: one TOML file, validated whole before anything runs."""
 
 import tomllib
 from pathlib import Path
@@ -52,17 +50,18 @@ class LabelSection(_Section):
     diameter: int = Field(default=7, ge=3, le=25)
 
     @model_validator(mode="after")
-    def _odd(self) -> LabelSection:
+    def _odd(self) -> "LabelSection":
         if self.diameter % 2 == 0:
-            raise ValueError(
+            msg = (
                 f"diameter must be odd (a voxel lies at the centre), found "
                 f"{self.diameter}"
             )
+            raise ValueError(msg)
         return self
 
 
 class NetworkSection(_Section):
-    """`[network]`: a member of the ResUNet3D family (outputs follow from the classes)."""
+    """`[network]`: a member of the family; its outputs follow from the classes."""
 
     widths: tuple[int, ...] = Field(default=(24, 48, 72, 108), min_length=2)
     coordinates: bool = True
@@ -155,7 +154,7 @@ class TrainConfig(_Section):
     picking: PickingSection
 
     @model_validator(mode="after")
-    def _consistent(self) -> TrainConfig:
+    def _consistent(self) -> "TrainConfig":
         wrong = []
         names = [entry.name for entry in self.classes]
         doubled = sorted({name for name in names if names.count(name) > 1})
@@ -194,7 +193,7 @@ class TrainConfig(_Section):
         return 1 if len(self.classes) == 1 else len(self.classes) + 1
 
 
-def load_config(path: str | Path) -> TrainConfig:
+def load_config(path: str | Path) -> "TrainConfig":
     """Read and validate a training configuration.
 
     Relative paths in it are relative to the file; globs are not expanded.
@@ -208,9 +207,11 @@ def load_config(path: str | Path) -> TrainConfig:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise ConfigError(msg) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+        msg = f"{path}: not a TOML file: {error}"
+        raise ConfigError(msg) from error
     config = parse_config(values, str(path), base=path.parent)
     missing = [
         f"  data: no such file {name}"
@@ -225,7 +226,7 @@ def load_config(path: str | Path) -> TrainConfig:
 
 def parse_config(
     values: dict[str, Any], origin: str, base: Path | None = None
-) -> TrainConfig:
+) -> "TrainConfig":
     """Validate the values of a configuration.
 
     Parameters

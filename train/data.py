@@ -1,7 +1,5 @@
 """Tomograms with their weak labels, and the patches cut from them on demand."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dep.engine.normalise import statistics
+from dep.engine.normalise import measure
 from dep.engine.volume import open_volume
 from dep.train.config import ConfigError, Source, TrainConfig
 from dep.train.labels import weak_labels
@@ -81,10 +79,11 @@ def read_centres(
         wanted = ["class", "x", "y", "z"]
         missing = [c for c in wanted if c not in (reader.fieldnames or [])]
         if missing:
-            raise ConfigError(
+            msg = (
                 f"{path}: expected a header line with the columns class, x, y, z; "
                 f"missing {', '.join(missing)}"
             )
+            raise ConfigError(msg)
         for row in reader:
             if row["class"] not in index:
                 left_out[row["class"]] = left_out.get(row["class"], 0) + 1
@@ -92,10 +91,11 @@ def read_centres(
             try:
                 xyz.append((float(row["x"]), float(row["y"]), float(row["z"])))
             except (TypeError, ValueError) as error:
-                raise ConfigError(
+                msg = (
                     f"{path}, line {reader.line_num}: x, y, z must be numbers, found "
                     f"{row['x']!r}, {row['y']!r}, {row['z']!r}"
-                ) from error
+                )
+                raise ConfigError(msg) from error
             ids.append(index[row["class"]])
     return (
         np.array(xyz, dtype=np.float32).reshape(-1, 3),
@@ -141,7 +141,7 @@ def load_tomograms(
         except ValueError as error:
             wrong.append(f"{source.coordinates}: {error}")
             continue
-        stats = statistics(volume)
+        stats = measure(volume)
         tomograms.append(
             AnnotatedTomogram(
                 name=source.tomogram.stem,

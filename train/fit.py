@@ -1,7 +1,5 @@
 """The training loop: steps, moving average of the weights, checkpoints, resume."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import json
@@ -25,6 +23,8 @@ from dep.train.config import TrainConfig, config_values
 from dep.train.data import PatchSampler, load_tomograms
 from dep.train.loss import LossWeights, picking_loss
 from dep.train.network import NetworkConfig, ResUNet3D
+
+REPORT_SECONDS = 1.0
 
 Crop = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 
@@ -85,7 +85,7 @@ def train(
     init: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train a network and leave `model.ckpt`, `last.ckpt` and `metrics.csv` in a folder.
+    """Train a network; leave `model.ckpt`, `last.ckpt`, `metrics.csv` in a folder.
 
     Parameters
     ----------
@@ -118,10 +118,11 @@ def train(
     out = Path(out)
     last = out / "last.ckpt"
     if last.exists() and not resume:
-        raise TrainingError(
+        msg = (
             f"{out}: holds a run already ({last.name}); go on with --resume or choose "
             "another folder with -o"
         )
+        raise TrainingError(msg)
     tomograms = load_tomograms(config.data.train, config)
     out.mkdir(parents=True, exist_ok=True)
     run = _Run(config)
@@ -132,9 +133,7 @@ def train(
     (out / "config.json").write_text(json.dumps(config_values(config), indent=1) + "\n")
 
     t = config.training
-    spread = Augmentation(
-        **config.augmentation.model_dump(exclude={"random_patches"})
-    )
+    spread = Augmentation(**config.augmentation.model_dump(exclude={"random_patches"}))
     sampler = PatchSampler(
         tomograms=tomograms,
         edge=t.patch + 2 * context(t.patch, spread),
@@ -153,7 +152,7 @@ def train(
             validation = None
             if finished or (step + 1) % t.save_every == 0:
                 run.save(last, out / "model.ckpt")
-            if finished or now - reported > 1 or (step + 1) % 50 == 0:
+            if finished or now - reported >= REPORT_SECONDS or (step + 1) % 50 == 0:
                 report = Progress(
                     step=step + 1,
                     steps=t.steps,
@@ -180,10 +179,11 @@ class _Run:
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
         elif name == "cuda" and not torch.cuda.is_available():
-            raise TrainingError(
+            msg = (
                 "training.device is cuda, and torch finds no CUDA device; install a "
                 'driver and a CUDA build of torch, or set device = "cpu"'
             )
+            raise TrainingError(msg)
         self.device = torch.device(name)
         if self.device.type == "cpu":
             torch.set_num_threads(t.threads or available_threads())
@@ -208,10 +208,11 @@ class _Run:
         """Take the weights of another checkpoint of the same network."""
         source = load_checkpoint(path).network
         if source.config != self.network.config:
-            raise CheckpointError(
+            msg = (
                 f"{path}: holds the network {source.config}; the configuration asks "
                 f"for {self.network.config}"
             )
+            raise CheckpointError(msg)
         self.network.load_state_dict(source.state_dict())
         self.average.load_state_dict(source.state_dict())
 
@@ -220,7 +221,8 @@ class _Run:
         checkpoint = load_checkpoint(path)
         state = checkpoint.training
         if state is None:
-            raise CheckpointError(f"{path}: holds no optimiser to resume from")
+            msg = f"{path}: holds no optimiser to resume from"
+            raise CheckpointError(msg)
         mine = config_values(self.config)
         if checkpoint.config is not None:
             changed = sorted(
@@ -229,11 +231,12 @@ class _Run:
                 if key != "data" and mine[key] != checkpoint.config.get(key)
             )
             if changed:
-                raise CheckpointError(
+                msg = (
                     f"{path}: was made by another configuration; these sections "
                     f"differ: {', '.join(changed)}. Start afresh in another folder, or "
                     "restore the configuration."
                 )
+                raise CheckpointError(msg)
         self.network.load_state_dict(state["raw"])
         self.average.load_state_dict(checkpoint.network.state_dict())
         self.optimizer.load_state_dict(state["optimizer"])
@@ -264,16 +267,18 @@ class _Run:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         except torch.OutOfMemoryError as error:
-            raise TrainingError(
+            msg = (
                 f"out of memory at batch {t.batch} and patch {t.patch}: lower "
                 "training.batch or training.patch"
-            ) from error
+            )
+            raise TrainingError(msg) from error
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(
+            msg = (
                 f"the loss is {value} at step {step}: lower training.learning_rate, or "
                 "look for broken voxels in the tomograms with `dep info`"
             )
+            raise TrainingError(msg)
         self.optimizer.step()
         self.step = step + 1
         self._average()
@@ -338,7 +343,9 @@ class _MetricsFile:
     """`metrics.csv`: one line per report."""
 
     COLUMNS = tuple(
-        field.name for field in dataclasses.fields(Progress) if field.name != "validation"
+        field.name
+        for field in dataclasses.fields(Progress)
+        if field.name != "validation"
     )
 
     def __init__(self, path: Path, *, append: bool) -> None:
@@ -347,7 +354,7 @@ class _MetricsFile:
         if not append or path.stat().st_size == 0:
             self._writer.writerow(self.COLUMNS)
 
-    def __enter__(self) -> _MetricsFile:
+    def __enter__(self) -> "_MetricsFile":
         return self
 
     def __exit__(self, *_: object) -> None:

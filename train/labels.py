@@ -1,7 +1,5 @@
 """Weak labels: a small solid of the particle's class around each annotated centre."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np
@@ -31,9 +29,8 @@ def label_mask(diameter: int, kind: LabelKind = "tball") -> npt.NDArray[np.bool_
         For an even or too small diameter, or an unknown kind.
     """
     if diameter < 3 or diameter % 2 == 0:
-        raise ValueError(
-            f"a label's diameter is an odd number of voxels, 3 or more; found {diameter}"
-        )
+        msg = f"a label's diameter is odd, 3 voxels or more; found {diameter}"
+        raise ValueError(msg)
     r = diameter // 2
     axis = np.arange(-r, r + 1)
     squared = (
@@ -45,7 +42,8 @@ def label_mask(diameter: int, kind: LabelKind = "tball") -> npt.NDArray[np.bool_
         return np.asarray(squared < r * r)
     if kind == "tball":
         return np.asarray(squared < 2 * r * r)
-    raise ValueError(f"label kind must be one of {', '.join(KINDS)}; found {kind!r}")
+    msg = f"label kind must be one of {', '.join(KINDS)}; found {kind!r}"
+    raise ValueError(msg)
 
 
 def weak_labels(
@@ -88,12 +86,14 @@ def weak_labels(
     centres = np.asarray(xyz, dtype=np.float64).reshape(-1, 3)
     ids = np.asarray(class_id).reshape(-1)
     if len(centres) != len(ids):
-        raise ValueError(
+        msg = (
             f"xyz has {len(centres)} centres and class_id {len(ids)} entries; "
             "they must be equally many"
         )
-    if len(ids) and not (1 <= ids.min() and ids.max() <= 255):
-        raise ValueError(f"class ids must be 1..255, found {ids.min()}..{ids.max()}")
+        raise ValueError(msg)
+    if len(ids) and (ids.min() < 1 or ids.max() > 255):
+        msg = f"class ids must be 1..255, found {ids.min()}..{ids.max()}"
+        raise ValueError(msg)
     mask = label_mask(diameter, kind)
     r = diameter // 2
     # Half-voxel centres go up, whatever their parity (not to the nearest even voxel).
@@ -101,11 +101,12 @@ def weak_labels(
     outside = np.flatnonzero(((voxels < 0) | (voxels >= np.array(shape))).any(axis=1))
     if outside.size:
         worst = outside[0]
-        raise ValueError(
+        msg = (
             f"{outside.size} of {len(ids)} centres lie outside the tomogram of "
             f"{shape[2]} x {shape[1]} x {shape[0]} voxels (x, y, z); the first is "
             f"number {worst + 1} at {tuple(centres[worst].tolist())}"
         )
+        raise ValueError(msg)
 
     labels = np.zeros(shape, dtype=np.uint8)
     nearest = np.full(shape, np.inf, dtype=np.float32)

@@ -1,7 +1,5 @@
 """The training loss: soft Dice, cross-entropy and a class term on the foreground."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

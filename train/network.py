@@ -6,8 +6,6 @@ wider, coordinate-free and half-resolution members differ only in the configurat
 Parameter names are those of the published checkpoints, so they load unchanged.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -65,19 +63,18 @@ class NetworkConfig:
             raise ValueError("network: " + "; ".join(wrong))
 
     @classmethod
-    def published(cls, outputs: int) -> NetworkConfig:
+    def published(cls, outputs: int) -> "NetworkConfig":
         """Return the configuration of the published network."""
         return cls(outputs=outputs)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
+    def from_dict(cls, values: dict[str, Any]) -> "NetworkConfig":
         """Build from a dictionary as made by `to_dict`; unknown keys are an error."""
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(
-                f"network: unknown keys {unknown}; known are {sorted(known)}"
-            )
+            msg = f"network: unknown keys {unknown}; known are {sorted(known)}"
+            raise ValueError(msg)
         return cls(**{**values, "widths": tuple(values.get("widths", cls.widths))})
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +92,7 @@ def _activate(x: Tensor, activation: Activation) -> Tensor:
 
 
 class ConvBlock(nn.Module):
-    """3x3x3 convolution, batch normalisation, activation: (b, i, z, y, x) -> (b, o, z, y, x)."""
+    """3x3x3 convolution, batch normalisation, activation."""
 
     def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
         super().__init__()
@@ -104,11 +101,12 @@ class ConvBlock(nn.Module):
         self.activation: Activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (b, i, z, y, x) -> (b, o, z, y, x)."""
         return _activate(self.batchnorm(self.conv(x)), self.activation)
 
 
 class ResidualUnit(nn.Module):
-    """Three blocks; the third's output is added to the first's and passed through ELU."""
+    """Three blocks; the third's output plus the first's goes through ELU."""
 
     def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
         super().__init__()
@@ -119,6 +117,7 @@ class ResidualUnit(nn.Module):
         self.identity = activation == "relu"
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (b, i, z, y, x) -> (b, o, z, y, x)."""
         first = self.conv1(x)
         total = self.conv3(self.conv2(first)) + first
         return total if self.identity else F.elu(total)
@@ -134,6 +133,7 @@ class Upsampling(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (b, i, z, y, x) -> (b, o, 2 z, 2 y, 2 x)."""
         y: Tensor = self.upsample(x)
         return y
 
@@ -146,6 +146,7 @@ class Encoder(nn.Module):
         self.basic_module = ResidualUnit(inputs, outputs, activation)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (b, i, z, y, x) -> (b, o, z, y, x)."""
         y: Tensor = self.basic_module(x)
         return y
 
@@ -161,13 +162,14 @@ class Decoder(nn.Module):
         self.basic_module = ResidualUnit(outputs + extra, outputs, activation)
 
     def forward(self, x: Tensor, skip: Tensor, coordinates: bool) -> Tensor:
+        """Map (b, i, z, y, x) and a skip of twice the edges to the skip's shape."""
         x = self.upsampling(x) + skip
         y: Tensor = self.basic_module(with_coordinates(x) if coordinates else x)
         return y
 
 
 class ResUNet3D(nn.Module):
-    """Residual U-Net over patches (b, 1, z, y, x), returning logits (b, outputs, z, y, x).
+    """Residual U-Net: patches (b, 1, z, y, x) to logits (b, outputs, z, y, x).
 
     Parameters
     ----------

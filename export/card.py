@@ -1,0 +1,68 @@
+"""Make a model card from a training configuration."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from dep import __version__
+from dep.engine.card import ClassInfo, ModelCard
+from dep.train.config import TrainConfig
+
+
+def make_card(config: TrainConfig, digest: str) -> ModelCard:
+    """Describe a network trained by `config`.
+
+    Parameters
+    ----------
+    config
+        Of the training.
+    digest
+        From `weights_digest`.
+
+    Notes
+    -----
+    The pooling count is n = ceil(2 r / (k - 1)) with r the label's radius and k = 3,
+    hence r, unless the configuration says otherwise (DESIGN, MP-NMS).
+    """
+    iterations = config.picking.iterations
+    if iterations is None:
+        iterations = min(13, config.labels.diameter // 2)
+    return ModelCard(
+        name=config.name,
+        classes=tuple(
+            ClassInfo(entry.name, entry.diameter)
+            for entry in config.classes
+            if entry.report
+        ),
+        voxel_size=config.voxel_size,
+        contrast=config.contrast,
+        activation="softmax" if config.outputs > 1 else "sigmoid",
+        tile=config.picking.tile,
+        margin=config.picking.margin,
+        tile_fixed=config.network.coordinates,
+        tile_multiple=config.network.stem_stride
+        * 2 ** (len(config.network.widths) - 1),
+        label_kind=config.labels.kind,
+        label_diameter=config.labels.diameter,
+        assembly=config.picking.assembly,
+        t_seg=config.picking.t_seg,
+        t_lm=config.picking.t_lm,
+        t_dist=config.picking.t_dist,
+        iterations=iterations,
+        precision="fp32",
+        trained_on=config.description,
+        software=f"dep {__version__}",
+        weights_digest=digest,
+    )
+
+
+def weights_digest(weights: Mapping[str, npt.NDArray[np.generic]]) -> str:
+    """Return the SHA-256 of all weights, whatever order they come in."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()

@@ -1,0 +1,66 @@
+"""The network as deployed: batch norm folded, activation inside, classes chosen."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from dep.train.network import ConvBlock, ResUNet3D
+
+
+class DeployedNetwork(nn.Module):
+    """Normalised tiles (b, 1, z, y, x) to scores (b, c, z, y, x), float32.
+
+    Parameters
+    ----------
+    network
+        Trained; it is copied, not changed.
+    report
+        For each class of the network, in order, whether it is reported. The scores of
+        classes that are not are added to the background.
+
+    Notes
+    -----
+    Softmax and its sums are computed in float32 whatever the type of the weights.
+    """
+
+    def __init__(self, network: ResUNet3D, report: Sequence[bool]) -> None:
+        super().__init__()
+        classes = max(1, network.config.outputs - 1)
+        if len(report) != classes:
+            msg = f"the network has {classes} classes, {len(report)} are described"
+            raise ValueError(msg)
+        self.network = fold_batch_norm(network)
+        self.softmax = network.config.outputs > 1
+        kept = [k + 1 for k, wanted in enumerate(report) if wanted]
+        hidden = [k + 1 for k, wanted in enumerate(report) if not wanted]
+        if not kept:
+            msg = "no class of the network is reported"
+            raise ValueError(msg)
+        self.hidden = bool(hidden)
+        self.register_buffer("kept", torch.tensor(kept), persistent=False)
+        self.register_buffer("background", torch.tensor([0, *hidden]), persistent=False)
+
+    def forward(self, tomogram: Tensor) -> Tensor:
+        """Return the scores of a batch of tiles."""
+        logits = self.network(tomogram).float()
+        if not self.softmax:
+            return torch.sigmoid(logits)
+        scores = torch.softmax(logits, dim=1)
+        if not self.hidden:
+            return scores
+        background = scores.index_select(1, self.get_buffer("background"))
+        kept = scores.index_select(1, self.get_buffer("kept"))
+        return torch.cat((background.sum(1, keepdim=True), kept), dim=1)
+
+
+def fold_batch_norm(network: ResUNet3D) -> ResUNet3D:
+    """Return a copy whose batch norms are folded into the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, ConvBlock):
+            module.conv = fuse_conv_bn_eval(module.conv, module.batchnorm)
+            module.batchnorm = nn.Identity()  # type: ignore[assignment]
+    return folded

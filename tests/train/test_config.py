@@ -1,0 +1,58 @@
+"""A configuration is read whole, and every fault of it is named at once."""
+
+import pytest
+
+from dep.train.config import ConfigError, config_values, load_config, parse_config
+
+
+def test_a_good_file_is_read(run_files):
+    config = load_config(run_files.config)
+    assert config.outputs == 4
+    assert config.data.train[0].tomogram == run_files.folder / "tomo.mrc"
+    assert parse_config(config_values(config), "copy") == config
+
+
+def test_all_faults_at_once(run_files):
+    text = run_files.config.read_text()
+    text = text.replace("diameter = 5", "diameter = 6")
+    text = text.replace("steps = 6", "steps = 0\nspeed = 3")
+    text = text.replace('contrast = "dark"', 'contrast = "grey"')
+    run_files.config.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_config(run_files.config)
+    message = str(error.value)
+    for part in (str(run_files.config), "labels", "odd", "6", "training.steps"):
+        assert part in message
+    for part in ("training.speed", "contrast", "dark"):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("patch = 16", "patch = 18", "training.patch must be a multiple of 4"),
+        ("tile = 24", "tile = 22", "picking.tile must be a multiple of 4"),
+        ("margin = 4", "margin = 12", "leaves nothing"),
+        ('name = "b"', 'name = "a"', "named twice: a"),
+        ("coordinates = false", "coordinates = true", "must equal training.patch"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other(run_files, old, new, says):
+    run_files.config.write_text(run_files.config.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=says):
+        load_config(run_files.config)
+
+
+def test_missing_files_are_listed(run_files):
+    (run_files.folder / "tomo.mrc").unlink()
+    (run_files.folder / "tomo.csv").unlink()
+    with pytest.raises(ConfigError, match=r"(?s)tomo\.mrc.*tomo\.csv"):
+        load_config(run_files.config)
+
+
+def test_not_toml_and_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("name = ")
+    with pytest.raises(ConfigError, match=r"bad\.toml: not a TOML file"):
+        load_config(tmp_path / "bad.toml")
