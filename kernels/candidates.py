@@ -1,0 +1,357 @@
+"""MP-NMS: finds particle centres in a label volume by iterated mean pooling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dep.kernels import backends, reference
+from dep.kernels.cores import available_threads
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dep.kernels.backends import Backend
+
+MAX_ITERATIONS = 13  # 27^13 < 2^62; 27^14 > 2^64
+MAX_CLASS = 255  # labels are bytes
+
+# One candidate as the C core hands it over (core.h: dep_candidate).
+_RECORD = np.dtype(
+    [
+        ("index", "i8"),
+        ("value", "f8"),
+        ("xyz", "f4", 3),
+        ("score", "f4"),
+        ("voxel", "i4", 3),
+        ("class_id", "i4"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Local maxima of the pooled masks, ordered by linear index, then class.
+
+    Attributes
+    ----------
+    xyz : (n, 3) float32
+        Centre x, y, z in voxels, refined below the voxel if that was asked for.
+    voxel : (n, 3) int32
+        The maximum's voxel x, y, z.
+    class_id : (n,) int32
+        Class, 1 or more.
+    value : (n,) float64
+        V = S / 27^n in (0, 1], the pooled mask.
+    score : (n,) float32
+        Weighted mean probability of the mask in [0, 1]; V when no probabilities were
+        given.
+    """
+
+    xyz: NDArray[np.float32]
+    voxel: NDArray[np.int32]
+    class_id: NDArray[np.int32]
+    value: NDArray[np.float64]
+    score: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Count the candidates."""
+        return len(self.value)
+
+
+def mp_nms(
+    labels: NDArray[np.uint8],
+    iterations: int | Sequence[int],
+    t_lm: float,
+    probability: NDArray[np.uint8] | NDArray[np.float32] | None = None,
+    *,
+    joint: bool = False,
+    backend: Backend = "auto",
+    refine: bool = True,
+    threads: int | None = None,
+    core: tuple[int, int] | None = None,
+    z_origin: int = 0,
+) -> Candidates:
+    """Find the centres of labelled particles (Liu et al. 2024, MP-NMS).
+
+    A mask is pooled n times by 3x3x3 sums, S; a voxel is a candidate when V = S / 27^n
+    reaches t_lm and (S, then the smaller linear index) beats its 26 neighbours. Beyond
+    the volume the mask is zero and S is not looked at.
+
+    Parameters
+    ----------
+    labels : (z, y, x) uint8
+        0 is background, else the class. Read in place when x is contiguous, else
+        copied.
+    iterations
+        n, 1 to 13: for all classes or, not with `joint`, one for each class (index 0 is
+        class 1; a class beyond the list must not occur).
+    t_lm
+        Smallest V of a candidate, 0 < t_lm <= 1. Compared with the float64 nearest to
+        S / 27^n.
+    probability : (z, y, x) uint8 or float32, optional
+        Of the label's class: bytes of 1/255, or numbers in [0, 1], which count as the
+        byte floor(p * 255 + 0.5), computed in float32.
+    joint
+        Pool the mask of all labels once; the class of a candidate is the one with the
+        most votes around it (weight times probability byte, or times 1; the smaller on
+        a tie). Otherwise each class is pooled apart.
+    backend
+        "auto" (the C core), "c", "reference" or "cuda".
+    refine
+        Move `xyz` to the centroid of S - min(S) over the 3x3x3 voxels at the maximum.
+    threads
+        How many threads the C core starts; all cores the process may use by default.
+        The result does not depend on it.
+    core : (z0, z1), optional
+        Report only candidates of planes z0 <= z < z1 of the array. A caller that
+        streams hands over `halo(iterations)` more planes on each side, where the volume
+        has them.
+    z_origin
+        z of the array's first plane in the tomogram, added to `voxel` and `xyz`: with
+        it, slabs give bit for bit what the whole gives.
+
+    Returns
+    -------
+    Candidates
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not as described; the message says what was expected and found.
+    BackendError
+        The backend is not available.
+
+    Notes ----- All sums are exact integers, so the twins agree bit for bit in every
+    field. The C core works on 16-bit sums to n = 3, 32-bit to 6 and 64-bit to 13, only
+    near labelled voxels, and takes about 1/16 byte per voxel and 4 MB per thread beside
+    its arguments.
+    """
+    twin = backends.resolve(backend)
+    labels = _label_volume(labels)
+    per_class = iterations_per_class(iterations, joint=joint)
+    t_lm = _threshold(t_lm)
+    if probability is not None:
+        probability = _probability_volume(probability, labels.shape)
+    z0, z1 = _core(core, labels.shape[0])
+    z_origin = _origin(z_origin, labels.shape[0])
+    threads = thread_count(threads)
+
+    thresholds = tuple(
+        smallest_sum(n, t_lm) if n in per_class else 0
+        for n in range(MAX_ITERATIONS + 1)
+    )
+    if twin == "reference":
+        found = reference.mp_nms(
+            labels,
+            probability,
+            per_class,
+            thresholds,
+            (z0, z1),
+            joint=joint,
+            refine=refine,
+        )
+    else:
+        found = backends.c_core().mp_nms(
+            labels,
+            probability,
+            bytes(per_class),
+            thresholds,
+            z0,
+            z1,
+            z_origin,
+            joint,
+            refine,
+            threads,
+        )
+    if isinstance(found, int):
+        raise _unlisted(found, per_class)
+    if isinstance(found, bytes):
+        records: NDArray[Any] = np.frombuffer(found, dtype=_RECORD)
+        return Candidates(
+            **{name: records[name].copy() for name in Candidates.__dataclass_fields__}
+        )
+    return _collect(found, z_origin)
+
+
+def halo(iterations: int | Sequence[int]) -> int:
+    """Planes of context that `mp_nms` needs on each side of its core: largest n + 1.
+
+    n planes reach all mask voxels that count; one more compares with the next maximum.
+    """
+    return max(iterations_per_class(iterations, joint=False)) + 1
+
+
+def iterations_per_class(iterations: int | Sequence[int], *, joint: bool) -> list[int]:
+    """Check `iterations` and spread them: 256 numbers by label, 0 where none is listed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not whole numbers from 1 to 13, none at all, or a list where `joint` wants one.
+    """
+    if isinstance(iterations, Integral) and not isinstance(iterations, bool):
+        return [_iteration(int(iterations))] * (MAX_CLASS + 1)
+    if isinstance(iterations, str) or not isinstance(iterations, Sequence | np.ndarray):
+        msg = (
+            f"iterations must be a whole number or one per class, found {iterations!r}"
+        )
+        raise TypeError(msg)
+    if joint:
+        msg = f"joint=True pools one mask and takes one number, found {iterations!r}"
+        raise ValueError(msg)
+    if not 1 <= len(iterations) <= MAX_CLASS:
+        msg = f"iterations must list 1 to {MAX_CLASS} classes, found {len(iterations)}"
+        raise ValueError(msg)
+    for n in iterations:
+        if not isinstance(n, Integral) or isinstance(n, bool):
+            msg = f"iterations must be whole numbers, found {n!r}"
+            raise TypeError(msg)
+    listed = [_iteration(int(n)) for n in iterations]
+    return [0, *listed] + [0] * (MAX_CLASS - len(listed))
+
+
+def smallest_sum(n: int, t_lm: float) -> int:
+    """Smallest S for which the float64 nearest to S / 27^n is t_lm or more.
+
+    The twins compare integers with it, and so agree on the threshold whatever they
+    round.
+    """
+    whole: int = 27**n
+    s: int = math.ceil(Fraction(t_lm) * whole)
+    while s > 1 and (s - 1) / whole >= t_lm:  # int / int is correctly rounded
+        s -= 1
+    return max(s, 1)
+
+
+def thread_count(threads: int | None) -> int:
+    """Check the number of threads; None is as many as there are cores.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a whole number, or less than 1.
+    """
+    if threads is None:
+        return available_threads()
+    if not isinstance(threads, Integral) or isinstance(threads, bool):
+        msg = f"threads must be None or a whole number, found {threads!r}"
+        raise TypeError(msg)
+    if threads < 1:
+        msg = f"threads must be at least 1, found {threads}"
+        raise ValueError(msg)
+    return min(int(threads), 256)
+
+
+def _iteration(n: int) -> int:
+    if n > MAX_ITERATIONS:
+        msg = (
+            f"iterations must be 1 to {MAX_ITERATIONS}, found {n}: the sums are exact "
+            "64-bit integers and 27^14 does not fit. A particle this wide needs a "
+            "binned tomogram."
+        )
+        raise ValueError(msg)
+    if n < 1:
+        msg = f"iterations must be 1 to {MAX_ITERATIONS}, found {n}"
+        raise ValueError(msg)
+    return n
+
+
+def _label_volume(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8:
+        msg = f"labels must be a uint8 array (z, y, x), found {_kind(labels)}"
+        raise TypeError(msg)
+    if labels.ndim != 3:
+        msg = f"labels must have the three axes z, y, x, found shape {labels.shape}"
+        raise ValueError(msg)
+    return contiguous_rows(labels)
+
+
+def _probability_volume(
+    probability: NDArray[Any], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    if not isinstance(probability, np.ndarray) or probability.dtype not in (
+        np.uint8,
+        np.float32,
+    ):
+        msg = (
+            f"probability must be a uint8 or float32 array, found {_kind(probability)}"
+        )
+        raise TypeError(msg)
+    if probability.shape != shape:
+        msg = (
+            f"probability must have shape {shape} as labels, found {probability.shape}"
+        )
+        raise ValueError(msg)
+    if probability.dtype == np.float32 and probability.size:
+        low, high = float(probability.min()), float(probability.max())
+        if not (low >= 0 and high <= 1):  # NaN fails both
+            msg = f"probability must be within 0 and 1, found {low} to {high}"
+            raise ValueError(msg)
+        probability = probability.astype(np.float32, copy=False)  # native byte order
+    return contiguous_rows(probability)
+
+
+def contiguous_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """Give back the array if x (the last axis) is contiguous, else a copy."""
+    if array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
+        return np.ascontiguousarray(array)
+    return array
+
+
+def _threshold(t_lm: float) -> float:
+    t_lm = float(t_lm)
+    if not 0 < t_lm <= 1:
+        msg = f"t_lm must be above 0 and at most 1, found {t_lm}"
+        raise ValueError(msg)
+    return t_lm
+
+
+def _core(core: tuple[int, int] | None, depth: int) -> tuple[int, int]:
+    if core is None:
+        return 0, depth
+    z0, z1 = (int(z) for z in core)
+    if not 0 <= z0 <= z1 <= depth:
+        msg = f"core must be (z0, z1) with 0 <= z0 <= z1 <= {depth}, found {core}"
+        raise ValueError(msg)
+    return z0, z1
+
+
+def _origin(z_origin: int, depth: int) -> int:
+    if not -(2**31) <= z_origin <= 2**31 - 1 - depth:
+        msg = f"z_origin must keep z within 32 bits, found {z_origin}"
+        raise ValueError(msg)
+    return int(z_origin)
+
+
+def _unlisted(label: int, per_class: Sequence[int]) -> ValueError:
+    listed = sum(n > 0 for n in per_class)
+    return ValueError(
+        f"labels hold class {label}, but iterations list only {listed} classes"
+    )
+
+
+def _kind(thing: object) -> str:
+    if isinstance(thing, np.ndarray):
+        return f"{thing.dtype} of shape {thing.shape}"
+    return type(thing).__name__
+
+
+def _collect(found: Sequence[reference.Candidate], z_origin: int) -> Candidates:
+    """Arrays from the reference's list."""
+    at = np.array([c.zyx[::-1] for c in found], dtype=np.int64).reshape(-1, 3)
+    at[:, 2] += z_origin
+    shift = np.array([c.shift for c in found], dtype=np.float64).reshape(-1, 3)
+    return Candidates(
+        xyz=(at + shift).astype(np.float32),
+        voxel=at.astype(np.int32),
+        class_id=np.array([c.class_id for c in found], dtype=np.int32),
+        value=np.array([c.value for c in found], dtype=np.float64),
+        score=np.array([c.score for c in found], dtype=np.float64).astype(np.float32),
+    )
