@@ -12,6 +12,7 @@ from dep.engine.errors import (
     VoxelSizeError,
 )
 from dep.engine.model_file import read_card
+from dep.engine.picker import Picker
 from dep.engine.picks import Picks
 from dep.engine.volume import Volume, open_volume
 
@@ -22,6 +23,7 @@ __all__ = [
     "DeviceError",
     "ModelCard",
     "ModelError",
+    "Picker",
     "Picks",
     "PicksError",
     "SettingError",

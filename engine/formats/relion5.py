@@ -11,8 +11,8 @@ not rounded: for an even size, voxel ``size / 2`` is 0 ångström. A tomogram wh
 unbinned size is not a multiple of its binning is off by less than half a voxel.
 
 ``rlnTomoName`` is the tomogram's name, ``rlnClassNumber`` counts from 1 and the score
-is ``rlnAutopickFigureOfMerit``. The optics block knows what a picker can know: the group
-and ``rlnImagePixelSize``, the voxel size of the picked tomogram in ångström.
+is ``rlnAutopickFigureOfMerit``. The optics block knows what a picker can know: the
+group and ``rlnImagePixelSize``, the voxel size of the picked tomogram in ångström.
 """
 
 from pathlib import Path

@@ -1,0 +1,154 @@
+"""Stream a tomogram through a network: read, compute and assemble at the same time."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dep.engine.choices import KernelBackend, Progress
+from dep.engine.normalise import Normaliser
+from dep.engine.runtime.protocol import Runtime
+from dep.engine.settings import PickSettings
+from dep.engine.slab import Slab
+from dep.engine.tiles import Tile, TilePlan
+from dep.engine.volume import PlaneSource
+from dep.kernels import Candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What streaming gives: candidates of all planes, and the seconds it took."""
+
+    candidates: list[Candidates]
+    read: float
+    network: float
+    assemble: float
+    mp_nms: float
+
+
+class TileReader:
+    """Fills batches with normalised tiles; beyond the tomogram they are 0, its mean."""
+
+    def __init__(
+        self, source: PlaneSource, normalise: Normaliser, plan: TilePlan
+    ) -> None:
+        self._source = source
+        self._normalise = normalise
+        self._plan = plan
+        self.seconds = 0.0
+
+    def fill(self, tiles: Sequence[Tile], batch: NDArray[np.float32]) -> None:
+        """Write tiles into `batch` (b, 1, N, N, N)."""
+        start = perf_counter()
+        for tile, out in zip(tiles, batch, strict=False):
+            self._fill_one(tile, out[0])
+        self.seconds += perf_counter() - start
+
+    def _fill_one(self, tile: Tile, out: NDArray[np.float32]) -> None:
+        edge, shape = self._plan.edge, self._plan.shape
+        low = [max(0, begin) for begin in tile.origin]
+        high = [
+            min(length, begin + edge)
+            for length, begin in zip(shape, tile.origin, strict=True)
+        ]
+        z, y, x = (
+            slice(first - begin, last - begin)
+            for first, last, begin in zip(low, high, tile.origin, strict=True)
+        )
+        if (z.stop - z.start, y.stop - y.start, x.stop - x.start) != (edge,) * 3:
+            out.fill(0)
+        planes = self._source.read(low[0], high[0])
+        self._normalise(planes[:, low[1] : high[1], low[2] : high[2]], out[z, y, x])
+
+
+def stream(
+    source: PlaneSource,
+    normalise: Normaliser,
+    plan: TilePlan,
+    runtime: Runtime,
+    settings: PickSettings,
+    *,
+    background: bool,
+    backend: KernelBackend = "auto",
+    progress: Progress | None = None,
+) -> Streamed:
+    """Find the candidates of a tomogram.
+
+    While the runtime computes one batch, a thread reads the next and another assembles
+    the one before and searches finished planes. At most two batches of tiles and two of
+    scores exist at a time. The first error of any stage ends the run, raised once.
+
+    Parameters
+    ----------
+    source : PlaneSource
+        The tomogram.
+    normalise : Normaliser
+        From voxels as stored to what the network sees.
+    plan : TilePlan
+        Its tiles.
+    runtime : Runtime
+        Nobody else may use it meanwhile.
+    settings : PickSettings
+        How scores become candidates.
+    background : bool
+        Channel 0 of the scores is background.
+    backend : str
+        Of the kernels.
+    progress : callable, optional
+        Called after each batch.
+    """
+    tiles = list(plan)
+    step = runtime.batch
+    groups = [tiles[first : first + step] for first in range(0, len(tiles), step)]
+    edge = (1, plan.edge, plan.edge, plan.edge)
+    inputs = [np.empty((min(step, len(tiles)), *edge), np.float32) for _ in range(2)]
+    reader = TileReader(source, normalise, plan)
+    slab = Slab(
+        plan,
+        settings,
+        background=background,
+        threads=runtime.threads,
+        backend=backend,
+    )
+    network = 0.0
+    done = 0
+    with (
+        ThreadPoolExecutor(1, "dep-read") as reading,
+        ThreadPoolExecutor(1, "dep-take") as taking,
+    ):
+        read: Future[None] = reading.submit(reader.fill, groups[0], inputs[0])
+        taken: Future[None] | None = None
+        for number, group in enumerate(groups):
+            read.result()
+            batch = inputs[number % 2][: len(group)]
+            if number + 1 < len(groups):
+                read = reading.submit(
+                    reader.fill, groups[number + 1], inputs[(number + 1) % 2]
+                )
+            start = perf_counter()
+            scores = runtime.infer(batch)
+            network += perf_counter() - start
+            # The scores before these are free for the runtime once they are taken.
+            if taken is not None:
+                taken.result()
+            taken = taking.submit(_take, slab, group, scores)
+            done += len(group)
+            if progress is not None:
+                progress(done, len(tiles), "network")
+        if taken is not None:
+            taken.result()
+    return Streamed(
+        slab.candidates,
+        reader.seconds,
+        network,
+        slab.seconds_assemble,
+        slab.seconds_mp_nms,
+    )
+
+
+def _take(slab: Slab, tiles: Sequence[Tile], scores: NDArray[np.float32]) -> None:
+    for tile, one in zip(tiles, scores, strict=True):
+        slab.add(tile, one)

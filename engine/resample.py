@@ -1,0 +1,110 @@
+"""Show a tomogram at another voxel size, plane by plane, while it is read.
+
+Convention: the centre of the first voxel is 0 in both frames, so a place x' voxels of
+the new frame is ``x' * new / old`` voxels of the old one, on each axis and exactly.
+Voxels of the new frame lie where their centres are between the first and the last
+centre of the old one.
+
+Each new voxel is a weighted sum of old ones, separable in z, y, x. The weights are a
+triangle as wide as one voxel of the coarser frame (which removes what the new frame
+cannot hold), corrected by a straight line so that a linear ramp is reproduced exactly,
+at the faces too (local linear regression).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dep.engine.volume import PlaneSource, Volume
+
+
+class ResampledVolume:
+    """A tomogram at another voxel size; planes are computed when they are read.
+
+    Only the planes of the last `read` are kept. Not for use by two threads at once.
+
+    Parameters
+    ----------
+    volume : Volume
+        The tomogram.
+    voxel_size : float
+        Wanted, in ångström.
+
+    Attributes
+    ----------
+    factor : float
+        New over old voxel size: new coordinates times this are old ones.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, volume: Volume, voxel_size: float) -> None:
+        self.factor = voxel_size / volume.voxel_size
+        self.voxel_size = voxel_size
+        self.name = volume.name
+        z, y, x = (resampled_length(n, self.factor) for n in volume.shape)
+        self.shape = (z, y, x)
+        self._volume: PlaneSource = volume
+        # The filter along z as (first plane, weights) for each new plane.
+        self._z = [_taps(n, volume.shape[0], self.factor) for n in range(z)]
+        self._y = _matrix(y, volume.shape[1], self.factor)  # (y, old y)
+        self._x = np.ascontiguousarray(_matrix(x, volume.shape[2], self.factor).T)
+        self._kept: tuple[int, NDArray[np.float32]] = (0, np.empty((0, y, x), "f4"))
+
+    def read(self, z0: int, z1: int) -> NDArray[np.float32]:
+        """Give planes z0 to z1 - 1; those of the last call are not computed again."""
+        start, kept = self._kept
+        if (start, len(kept)) == (z0, z1 - z0):
+            return kept
+        planes = np.empty((z1 - z0, *self.shape[1:]), np.float32)
+        for z in range(z0, z1):
+            if start <= z < start + len(kept):
+                planes[z - z0] = kept[z - start]
+            else:
+                planes[z - z0] = self._plane(z)
+        self._kept = (z0, planes)
+        return planes
+
+    def _plane(self, z: int) -> NDArray[np.float32]:
+        first, weights = self._z[z]
+        source = self._volume.read(first, first + len(weights))
+        mixed: NDArray[np.float32] = np.zeros(source.shape[1:], np.float32)
+        for plane, weight in zip(source, weights, strict=True):
+            mixed += plane.astype(np.float32) * np.float32(weight)
+        return (self._y @ mixed @ self._x).astype(np.float32, copy=False)
+
+
+def resampled_length(length: int, factor: float) -> int:
+    """How many new voxels lie between the centres of the first and last old one."""
+    # A hair of slack: (length - 1) / factor must not lose a voxel to rounding.
+    return max(1, math.floor((length - 1) / factor + 1e-6) + 1)
+
+
+def _taps(index: int, length: int, factor: float) -> tuple[int, NDArray[np.float64]]:
+    """Weights of old voxels for one new voxel: (first, weights).
+
+    Triangle weights t, then w = t (a + b d) with d the distance to each old voxel,
+    so that sum(w) = 1 and sum(w d) = 0.
+    """
+    place = min(index * factor, length - 1.0)
+    reach = max(1.0, factor)
+    first = max(0, math.floor(place - reach) + 1)
+    last = min(length - 1, math.ceil(place + reach) - 1)
+    distance = np.arange(first, last + 1) - place
+    triangle = 1 - np.abs(distance) / reach
+    m0, m1, m2 = ((triangle * distance**power).sum() for power in range(3))
+    determinant = m0 * m2 - m1 * m1
+    if determinant < 1e-12:  # one old voxel, right at the place
+        return first, triangle / m0
+    return first, triangle * (m2 - m1 * distance) / determinant
+
+
+def _matrix(new: int, old: int, factor: float) -> NDArray[np.float32]:
+    """Give the filter along one axis as a matrix (new, old)."""
+    matrix: NDArray[Any] = np.zeros((new, old), np.float32)
+    for index in range(new):
+        first, weights = _taps(index, old, factor)
+        matrix[index, first : first + len(weights)] = weights
+    return matrix
