@@ -10,12 +10,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from dep.engine.card import ModelCard
+from dep.engine.errors import DepError
 from dep.engine.model_file import METADATA_KEY
-from dep.export.card import make_card, weights_digest
-from dep.export.deployed import DeployedNetwork
 from dep.export.verify import Comparison, compare
+from dep.train.card import make_card, weights_digest
 from dep.train.checkpoint import CheckpointError, load_checkpoint
 from dep.train.config import TrainConfig, parse_config
+from dep.train.deployed import DeployedNetwork
 
 OPSET = 20
 INPUT, OUTPUT = "tomogram", "scores"
@@ -23,7 +24,7 @@ INPUT, OUTPUT = "tomogram", "scores"
 HALF_FROM = 1024
 
 
-class ExportError(RuntimeError):
+class ExportError(DepError, RuntimeError):
     """An export that failed or whose result does not agree with the network."""
 
 

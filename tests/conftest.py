@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
+
+# Timings never decide a test.
+settings.register_profile("dep", deadline=None)
+settings.load_profile("dep")
 
 ROOT = Path(__file__).resolve().parent.parent
 VOXEL_SIZE = 10.0

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dep.engine.errors import DepError
 from dep.train.network import NetworkConfig, ResUNet3D
 
 FORMAT = "dep-checkpoint"
@@ -28,7 +29,7 @@ _DAMAGED = (
 )
 
 
-class CheckpointError(ValueError):
+class CheckpointError(DepError, ValueError):
     """A file that is not a usable checkpoint; the message says what was found."""
 
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dep.engine.errors import DepError
 from dep.train.labels import LabelKind
 
 
-class ConfigError(ValueError):
+class ConfigError(DepError, ValueError):
     """A training configuration that cannot be used; the message lists all faults."""
 
 

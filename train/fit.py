@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dep import __version__
+from dep.engine.errors import DepError
 from dep.kernels import available_threads
 from dep.train.augment import Augmentation, augment, context
 from dep.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -29,7 +30,7 @@ REPORT_SECONDS = 1.0
 Crop = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 
 
-class TrainingError(RuntimeError):
+class TrainingError(DepError, RuntimeError):
     """Training that cannot go on; the message says what to change."""
 
 
