@@ -1,0 +1,126 @@
+"""Read where particles really are, and score picks against it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dep.engine.card import ClassInfo
+from dep.engine.errors import PicksError
+from dep.engine.formats import read_table
+from dep.engine.formats.table import Frame
+from dep.engine.metrics import Evaluation, evaluate
+from dep.engine.picks import Picks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """Where particles really are.
+
+    Attributes
+    ----------
+    xyz : (m, 3) float64
+        x, y, z in voxels, the centre of the first voxel is 0.
+    class_id : (m,) int64
+        From 1, into `classes`.
+    classes : tuple of ClassInfo
+        The class table.
+    ignored : dict of str to int
+        Rows left out because their class is not in the table, such as vesicles.
+    """
+
+    xyz: NDArray[np.float64]
+    class_id: NDArray[np.int64]
+    classes: tuple[ClassInfo, ...]
+    ignored: dict[str, int]
+
+
+def read_truth(
+    path: str | PathLike[str],
+    classes: Sequence[ClassInfo],
+    *,
+    tomogram: str | None = None,
+    shape: tuple[int, int, int] | None = None,
+    voxel_size: float | None = None,
+) -> Truth:
+    """Read the truth of one tomogram: CSV with ``class,x,y,z``, STAR or .coords.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    classes : sequence of ClassInfo
+        The classes that count; rows of others are left out. Files with numbers instead
+        of names count from 1 in this table, or in their own where they hold one.
+    tomogram : str, optional
+        Which one to take from a file of several.
+    shape, voxel_size : optional
+        Of the tomogram, where the file's convention needs them.
+
+    Raises
+    ------
+    PicksError
+        A missing or malformed file, or several tomograms and none chosen.
+    """
+    path = Path(path)
+    table = read_table(path, frame=Frame(shape, voxel_size))
+    _, table = table.of_tomogram(path, tomogram)
+    own = [one.name for one in table.frame.classes or classes]
+    number = {one.name: index for index, one in enumerate(classes, start=1)}
+    rows: list[int] = []
+    ids: list[int] = []
+    ignored: dict[str, int] = {}
+    for row, label in enumerate(table.label):
+        name = label
+        if table.numbered:
+            index = int(label)
+            name = own[index - 1] if 1 <= index <= len(own) else f"class {index}"
+        if name in number:
+            rows.append(row)
+            ids.append(number[name])
+        else:
+            ignored[name] = ignored.get(name, 0) + 1
+    return Truth(table.xyz[rows], np.array(ids, np.int64), tuple(classes), ignored)
+
+
+def evaluate_picks(picks: Picks, truth: Truth) -> Evaluation:
+    """Score picks against the truth; classes are told by name.
+
+    Raises
+    ------
+    PicksError
+        The voxel size or a diameter is unknown, or the picks have a class that the
+        truth's table has not.
+    """
+    if picks.voxel_size is None:
+        message = (
+            f"{picks.tomogram}: the voxel size of the picks is unknown, so diameters in "
+            "Å say nothing; give it (--voxel-size, or the model's)"
+        )
+        raise PicksError(message)
+    unknown = [one.name for one in truth.classes if not one.diameter > 0]
+    if unknown:
+        message = (
+            f"{picks.tomogram}: no diameter is known of {', '.join(unknown)}; take the "
+            "class table from a model"
+        )
+        raise PicksError(message)
+    names = [one.name for one in truth.classes]
+    strange = set(picks.class_names) - set(names)
+    if strange:
+        message = (
+            f"{picks.tomogram}: picks of {', '.join(sorted(strange))}, which the truth's "
+            f"class table ({', '.join(names)}) has not"
+        )
+        raise PicksError(message)
+    return evaluate(
+        picks.xyz,
+        [names.index(name) + 1 for name in picks.class_names],
+        truth.xyz,
+        truth.class_id,
+        [one.diameter / picks.voxel_size for one in truth.classes],
+        names,
+    )
