@@ -97,8 +97,8 @@ def evaluate_picks(picks: Picks, truth: Truth) -> Evaluation:
     """
     if picks.voxel_size is None:
         message = (
-            f"{picks.tomogram}: the voxel size of the picks is unknown, so diameters in "
-            "Å say nothing; give it (--voxel-size, or the model's)"
+            f"{picks.tomogram}: the voxel size of the picks is unknown, so diameters "
+            "in Å say nothing; give it (--voxel-size, or the model's)"
         )
         raise PicksError(message)
     unknown = [one.name for one in truth.classes if not one.diameter > 0]
@@ -112,8 +112,8 @@ def evaluate_picks(picks: Picks, truth: Truth) -> Evaluation:
     strange = set(picks.class_names) - set(names)
     if strange:
         message = (
-            f"{picks.tomogram}: picks of {', '.join(sorted(strange))}, which the truth's "
-            f"class table ({', '.join(names)}) has not"
+            f"{picks.tomogram}: picks of {', '.join(sorted(strange))}, which the "
+            f"truth's class table ({', '.join(names)}) has not"
         )
         raise PicksError(message)
     return evaluate(

@@ -1,0 +1,110 @@
+"""Statistics are those of all voxels, exactly, however the planes are read."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from dep.engine import TomogramError, open_volume
+from dep.engine.normalise import Normaliser, measure
+
+DTYPES = ["i1", "u1", "i2", "u2", "i4", "f2", "f4", "f8", ">i2", ">f4", "?"]
+
+
+def of(array):
+    return measure(open_volume(array, 10.0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    npst.arrays(
+        st.sampled_from(["i1", "u1", "i2", "u2", ">i2"]),
+        npst.array_shapes(min_dims=3, max_dims=3, max_side=6),
+    )
+)
+def test_integers_are_summed_exactly(array):
+    values = [int(value) for value in array.ravel()]
+    if len(set(values)) == 1:
+        with pytest.raises(TomogramError, match="all .* voxels have the value"):
+            of(array)
+        return
+    found = of(array)
+    many = len(values)
+    mean = sum(values) / many
+    power = sum(value * value for value in values)
+    variance = (power * many - sum(values) ** 2) / many**2
+    assert found.mean == pytest.approx(mean, rel=1e-15, abs=1e-15)
+    assert found.std == pytest.approx(variance**0.5, rel=1e-12)
+    assert (found.minimum, found.maximum) == (min(values), max(values))
+    assert found.voxels == many
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_type(dtype):
+    rng = np.random.default_rng(3)
+    array = (
+        rng.normal(60, 20, (7, 30, 31)) > 70
+        if dtype == "?"
+        else rng.normal(60, 20, (7, 30, 31)).clip(0, 120)
+    ).astype(dtype)
+    found = of(array)
+    assert found.mean == pytest.approx(array.astype("f8").mean(), rel=1e-12)
+    assert found.std == pytest.approx(array.astype("f8").std(), rel=1e-12)
+
+
+def test_a_large_mean_costs_no_digits():
+    rng = np.random.default_rng(4)
+    array = 1e9 + rng.normal(0, 1, (20, 100, 100))
+    assert of(array).std == pytest.approx(array.std(), rel=1e-9)
+
+
+def test_memory_layout_does_not_matter():
+    rng = np.random.default_rng(5)
+    array = rng.normal(0, 1, (400, 20, 90)).astype("f4")
+    turned = np.asfortranarray(array)
+    assert of(turned) == of(array)
+
+
+def test_ticks_count_planes():
+    seen = []
+    measure(
+        open_volume(np.arange(60).reshape(3, 4, 5), 1.0), lambda *now: seen.append(now)
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [(0, 0, 0), (2, 2, 2), (4, 1, 3)])
+def test_voxels_that_are_not_finite_are_refused(bad, place):
+    array = np.random.default_rng(0).normal(size=(5, 5, 5)).astype("f4")
+    array[place] = bad
+    with pytest.raises(TomogramError, match=rf"1 voxels of plane {place[0]} .* NaN or"):
+        of(array)
+
+
+@pytest.mark.parametrize("value", [0, 3.7, -5])
+def test_a_constant_tomogram_is_refused(value):
+    with pytest.raises(TomogramError, match="all 60 voxels have the value"):
+        of(np.full((3, 4, 5), value))
+
+
+def test_values_beyond_float32_are_refused():
+    array = np.zeros((3, 4, 5))
+    array[1] = 1e300
+    with np.errstate(all="ignore"), pytest.raises(TomogramError, match="float32"):
+        of(array)
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:-1])
+def test_a_normalised_tomogram_has_mean_0_and_deviation_1(dtype):
+    array = np.random.default_rng(3).normal(60, 20, (9, 30, 31)).clip(0, 120)
+    array = array.astype(dtype)
+    statistics = of(array)
+    out = np.empty(array.shape, np.float32)
+    Normaliser.zscore(statistics)(array, out)
+    assert out.mean(dtype=float) == pytest.approx(0, abs=1e-6)
+    assert out.std(dtype=float) == pytest.approx(1, abs=1e-6)
+    inverted = np.empty_like(out)
+    Normaliser.zscore(statistics, invert=True)(array, inverted)
+    np.testing.assert_array_equal(inverted, -out)
