@@ -108,115 +108,183 @@ static void order(const keys *k, const double *score, entry *entries, int64_t n)
     }
 }
 
-/* --- the grid: cells of edge 2 t_dist, so that a ball of radius t_dist meets two per axis ---
+/* --- the grid ---
  *
- * Only kept candidates enter it. They are t_dist apart, so the number in a cell is bounded
- * (balls of radius t_dist / 2 in a cube of edge 3 t_dist: fewer than 52), however many
- * candidates fall there. Cells are not stored: a chain may mix cells that share a bucket,
- * and the distance decides. Cell numbers are float64, so nothing overflows: beyond 2^53
- * cells two different float32 coordinates are many cells apart. */
+ * Cells have an edge of 2 t_dist: a ball of radius t_dist meets two of them on each axis.
+ * Only kept candidates enter. They are t_dist apart, so a cell holds a bounded number of
+ * them (balls of radius t_dist / 2 in a cube of edge 3 t_dist: fewer than 52), however many
+ * candidates fall there. Cells themselves are not stored: a bucket may mix some, and the
+ * distance decides. */
+
+enum { POINTS = 5, NEIGHBOURS_IN_X = 16, AHEAD = 8 };
+
+/* Kept candidates of one bucket and class; 64 bytes, a line of the cache. */
+typedef struct {
+    float xyz[POINTS][3]; /* NaN where unused: near nothing */
+    uint32_t next;        /* the bucket's next block, 0 at the end */
+} block;
 
 typedef struct {
-    float xyz[3];
-    int32_t class_id;
-    int64_t next; /* kept candidate in the same bucket, -1 at the end */
-} kept_point;
+    double t_dist;
+    uint64_t mask;     /* buckets / NEIGHBOURS_IN_X - 1 */
+    uint32_t *first;   /* of each bucket: its block, 0 for none */
+    block *blocks;     /* from 1 */
+    int32_t *class_id; /* of each block */
+    uint32_t count;
+} grid;
 
-static uint64_t mix(uint64_t h)
+/* Number of the cell that holds a coordinate. Beyond 2^62 cells, where numbers would not
+ * fit, unequal float32 coordinates are many cells apart and a float64's bits serve. */
+static inline int64_t cell_of(double coordinate, double t_dist)
 {
-    h ^= h >> 32;
-    h *= UINT64_C(0xd6e8feb86659fd93);
-    h ^= h >> 32;
-    h *= UINT64_C(0xd6e8feb86659fd93);
-    return h ^ h >> 32;
-}
-
-static uint64_t bits_of(double cell)
-{
-    uint64_t bits;
-    cell += 0.0; /* -0.0 is cell 0 */
-    memcpy(&bits, &cell, sizeof bits);
-    return bits;
-}
-
-static uint64_t bucket_of(const double cell[3], int32_t class_id, uint64_t mask)
-{
-    uint64_t h = mix(bits_of(cell[0]) + UINT64_C(0x9e3779b97f4a7c15) * (uint32_t)class_id);
-    h = mix(h + bits_of(cell[1]));
-    return mix(h + bits_of(cell[2])) & mask;
-}
-
-static int has_neighbour(const kept_point *points, const int64_t *heads, uint64_t mask,
-                         const kept_point *p, double t_dist)
-{
-    /* Rounding is monotone, so that |a - b| < t_dist puts b's cell between these two. */
-    double low[3];
-    int span[3];
-    for (int axis = 0; axis < 3; axis++) {
-        low[axis] = floor((p->xyz[axis] - t_dist) / (2 * t_dist));
-        span[axis] = (int)(floor((p->xyz[axis] + t_dist) / (2 * t_dist)) - low[axis]);
+    const double cell = coordinate / (2 * t_dist);
+    int64_t number;
+    if (cell > -0x1p62 && cell < 0x1p62) {
+        number = (int64_t)cell;
+        return number - ((double)number > cell); /* floor */
     }
-    for (int i = 0; i <= span[2]; i++)
-        for (int j = 0; j <= span[1]; j++)
-            for (int k = 0; k <= span[0]; k++) {
-                const double cell[3] = {low[0] + k, low[1] + j, low[2] + i};
-                int64_t q = heads[bucket_of(cell, p->class_id, mask)];
-                for (; q >= 0; q = points[q].next) {
-                    const double dx = (double)p->xyz[0] - points[q].xyz[0];
-                    const double dy = (double)p->xyz[1] - points[q].xyz[1];
-                    const double dz = (double)p->xyz[2] - points[q].xyz[2];
-                    if (dx * dx + dy * dy + dz * dz < t_dist * t_dist &&
-                        p->class_id == points[q].class_id)
-                        return 1;
-                }
-            }
+    memcpy(&number, &cell, sizeof number);
+    return number;
+}
+
+/* Neighbours along x share a line of the cache. */
+static inline uint64_t bucket_of(const grid *g, int64_t x, int64_t y, int64_t z, int32_t class_id)
+{
+    uint64_t h = (uint64_t)(x >> 4) * UINT64_C(0x9e3779b97f4a7c15) +
+                 (uint64_t)y * UINT64_C(0xc2b2ae3d27d4eb4f) +
+                 (uint64_t)z * UINT64_C(0x165667b19e3779f9) +
+                 (uint64_t)(uint32_t)class_id * UINT64_C(0xd6e8feb86659fd93);
+    h ^= h >> 32;
+    h *= UINT64_C(0xff51afd7ed558ccd);
+    h ^= h >> 29;
+    return (h & g->mask) * NEIGHBOURS_IN_X + (uint64_t)(x & 15);
+}
+
+static int near_any(const grid *g, uint64_t bucket, const float *p, int32_t class_id)
+{
+    const double t2 = g->t_dist * g->t_dist;
+    for (uint32_t b = g->first[bucket]; b; b = g->blocks[b].next) {
+        int near = 0;
+        for (int i = 0; i < POINTS; i++) {
+            const float *q = g->blocks[b].xyz[i];
+            const double dx = (double)p[0] - q[0], dy = (double)p[1] - q[1];
+            const double dz = (double)p[2] - q[2];
+            near |= dx * dx + dy * dy + dz * dz < t2;
+        }
+        if (near && g->class_id[b] == class_id)
+            return 1;
+    }
     return 0;
+}
+
+static void insert(grid *g, uint64_t bucket, const float *p, int32_t class_id)
+{
+    for (uint32_t b = g->first[bucket]; b; b = g->blocks[b].next)
+        if (g->class_id[b] == class_id && isnan(g->blocks[b].xyz[POINTS - 1][0]))
+            for (int i = 0;; i++)
+                if (isnan(g->blocks[b].xyz[i][0])) {
+                    memcpy(g->blocks[b].xyz[i], p, sizeof g->blocks[b].xyz[i]);
+                    return;
+                }
+    block *fresh = &g->blocks[++g->count];
+    for (int i = 0; i < POINTS; i++)
+        fresh->xyz[i][0] = fresh->xyz[i][1] = fresh->xyz[i][2] = NAN;
+    memcpy(fresh->xyz[0], p, sizeof fresh->xyz[0]);
+    fresh->next = g->first[bucket];
+    g->first[bucket] = g->count;
+    g->class_id[g->count] = class_id;
+}
+
+/* Enter the candidate unless a kept one of its class is near; returns whether it is kept. */
+static int keep(grid *g, const float *p, int32_t class_id)
+{
+    int64_t own[3], low[3], high[3];
+    for (int axis = 0; axis < 3; axis++) {
+        /* Rounding is monotone: |a - b| < t_dist puts b's cell between these two. */
+        own[axis] = cell_of(p[axis], g->t_dist);
+        low[axis] = cell_of(p[axis] - g->t_dist, g->t_dist);
+        high[axis] = cell_of(p[axis] + g->t_dist, g->t_dist);
+    }
+    const uint64_t home = bucket_of(g, own[0], own[1], own[2], class_id);
+    if (near_any(g, home, p, class_id)) /* most that are dropped end here */
+        return 0;
+    for (int64_t z = low[2]; z <= high[2]; z++)
+        for (int64_t y = low[1]; y <= high[1]; y++)
+            for (int64_t x = low[0]; x <= high[0]; x++) {
+                const uint64_t bucket = bucket_of(g, x, y, z, class_id);
+                if (bucket != home && near_any(g, bucket, p, class_id))
+                    return 0;
+            }
+    insert(g, home, p, class_id);
+    return 1;
+}
+
+/* Ask for memory that a candidate will need: by score they jump about the volume. First
+ * (stage 0) for the heads of its cells' buckets, later (stage 1) for the blocks there. */
+static inline void look_ahead(const grid *g, const float *p, int32_t class_id, int stage)
+{
+    int64_t low[3], high[3];
+    for (int axis = 0; axis < 3; axis++) {
+        low[axis] = cell_of(p[axis] - g->t_dist, g->t_dist);
+        high[axis] = cell_of(p[axis] + g->t_dist, g->t_dist);
+    }
+    for (int corner = 0; corner < 4; corner++) { /* two neighbours in x share a line */
+        const int64_t y = corner & 1 ? high[1] : low[1], z = corner & 2 ? high[2] : low[2];
+        const uint64_t bucket = bucket_of(g, low[0], y, z, class_id);
+        if (stage == 0) {
+            __builtin_prefetch(g->first + bucket);
+        } else {
+            __builtin_prefetch(g->blocks + g->first[bucket]);
+            __builtin_prefetch(g->blocks + g->first[bucket_of(g, high[0], y, z, class_id)]);
+        }
+    }
 }
 
 int dep_deduplicate(int64_t n, const float *xyz, const double *score,
                     const int32_t *class_id, double t_dist, int64_t *kept,
                     int64_t *count)
 {
-    int result = DEP_NO_MEMORY;
-    uint64_t buckets = 64;
-    while (buckets < (uint64_t)n)
-        buckets *= 2;
     *count = 0;
     if (n == 0)
         return DEP_OK;
+    if (n >= UINT32_MAX)
+        return DEP_NO_MEMORY;
+    int result = DEP_NO_MEMORY;
+    const size_t room = (size_t)n + 1;
+    uint64_t lines = 4;
+    while (lines * NEIGHBOURS_IN_X < (uint64_t)n)
+        lines *= 2;
     entry *entries = malloc(2 * (size_t)n * sizeof *entries);
     int64_t(*histogram)[VALUES] = malloc(DIGITS * sizeof *histogram);
-    kept_point *points = malloc((size_t)n * sizeof *points);
-    int64_t *heads = malloc(buckets * sizeof *heads);
-    if (!entries || !histogram || !points || !heads)
+    grid g = {.t_dist = t_dist, .mask = lines - 1};
+    g.first = calloc(lines * NEIGHBOURS_IN_X, sizeof *g.first);
+    g.blocks = aligned_alloc(sizeof *g.blocks, room * sizeof *g.blocks);
+    g.class_id = malloc(room * sizeof *g.class_id);
+    if (!entries || !histogram || !g.first || !g.blocks || !g.class_id)
         goto done;
 
     const keys k = {xyz, class_id, entries + n, histogram};
     order(&k, score, entries, n);
-
-    memset(heads, 0xff, buckets * sizeof *heads);
     for (int64_t i = 0; i < n; i++) {
         const int64_t index = entries[i].index;
-        kept_point *p = &points[*count];
-        memcpy(p->xyz, xyz + 3 * index, sizeof p->xyz);
-        p->class_id = class_id ? class_id[index] : 0;
-        if (t_dist * t_dist > 0) { /* else no distance is below it: all are kept */
-            if (has_neighbour(points, heads, buckets - 1, p, t_dist))
-                continue;
-            double cell[3];
-            for (int axis = 0; axis < 3; axis++)
-                cell[axis] = floor(p->xyz[axis] / (2 * t_dist));
-            const uint64_t bucket = bucket_of(cell, p->class_id, buckets - 1);
-            p->next = heads[bucket];
-            heads[bucket] = *count;
-        }
-        kept[(*count)++] = index;
+        if (i + 3 * AHEAD < n)
+            __builtin_prefetch(xyz + 3 * entries[i + 3 * AHEAD].index);
+        for (int stage = 0; stage < 2; stage++)
+            if (i + (2 - stage) * AHEAD < n) {
+                const int64_t later = entries[i + (2 - stage) * AHEAD].index;
+                look_ahead(&g, xyz + 3 * later, class_id ? class_id[later] : 0, stage);
+            }
+        /* Where t_dist^2 is 0 no distance is below it, and all are kept. */
+        if (!(t_dist * t_dist > 0) ||
+            keep(&g, xyz + 3 * index, class_id ? class_id[index] : 0))
+            kept[(*count)++] = index;
     }
     result = DEP_OK;
 done:
     free(entries);
     free(histogram);
-    free(points);
-    free(heads);
+    free(g.first);
+    free(g.blocks);
+    free(g.class_id);
     return result;
 }
