@@ -1,1 +1,1 @@
-"""Words in, calls out."""
+"""Words in, calls out: the commands of `dep`, one module each."""

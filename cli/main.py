@@ -1,5 +1,45 @@
-"""The `dep` command."""
+"""The `dep` command: registers the commands and answers `--version`.
+
+Nothing heavier than typer is imported before a command runs, so that `dep --help`
+answers at once; a test watches this.
+"""
+
+from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+from dep import __version__
+from dep.cli import doctor, evaluate, export, info, pick, train
+
+app = typer.Typer(
+    name="dep",
+    help="Pick macromolecules out of cryo-electron tomograms.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("pick")(pick.pick)
+app.command("evaluate")(evaluate.evaluate)
+app.command("info")(info.info)
+app.command("train")(train.train)
+app.command("export")(export.export)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Say the version."
+        ),
+    ] = False,
+) -> None:
+    """Pick macromolecules out of cryo-electron tomograms."""

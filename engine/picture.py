@@ -161,8 +161,8 @@ def _slab(volume: Volume, middle: int) -> NDArray[np.float32]:
     total = np.zeros(volume.shape[1:], np.float32)
     for z in planes:
         total += volume.read(z, z + 1)[0]
-    mean: NDArray[np.float32] = total[::-1] / np.float32(len(planes))
-    return mean
+    total /= len(planes)
+    return total[::-1]
 
 
 def _grey(plane: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -87,7 +87,7 @@ def make_model() -> Callable[..., Path]:
 
     The network smooths its tile with one 3 x 3 x 3 convolution and calls what is far
     below zero ``dark`` (class 1), far above it ``bright`` (class 2). `card` overrules
-    fields of the card; None leaves the card out.
+    fields of its card.
     """
 
     def make(path: Path, tile: int = 24, margin: int = 6, **card: Any) -> Path:

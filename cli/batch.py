@@ -1,0 +1,280 @@
+"""Pick many tomograms into one folder: what to write, what to skip, how it ended."""
+
+import glob
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dep.cli.failure import UsageError, debugging, expected
+from dep.cli.run_log import Entry, RunLog, now
+from dep.engine.volume import COMPRESSED_SUFFIXES, TOMOGRAM_SUFFIXES, tomogram_name
+
+if TYPE_CHECKING:
+    from dep.cli.progress import Reporter
+    from dep.engine.picks import Picks
+
+log = logging.getLogger(__name__)
+
+RUN_AGAIN = ("failed", "interrupted", "waiting")
+SHOWN = 3  # files named in a message before "and so many more"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One tomogram and the files to write for it, by format; `picture` is one."""
+
+    tomogram: Path
+    name: str
+    outputs: dict[str, Path]
+
+
+def find_tomograms(words: Iterable[Path]) -> list[Path]:
+    """Turn arguments into tomogram files: files, folders of them, unexpanded globs.
+
+    A path that does not exist is kept, so that it is reported like any tomogram that
+    cannot be opened. The same file named twice counts once.
+
+    Raises
+    ------
+    UsageError
+        A folder without tomograms, or a glob that matches nothing.
+    """
+    found: dict[Path, Path] = {}
+    for word in words:
+        for path in _expand(word):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _expand(word: Path) -> list[Path]:
+    if word.is_dir():
+        inside = sorted(path for path in word.iterdir() if _is_tomogram(path))
+        if not inside:
+            endings = " ".join(TOMOGRAM_SUFFIXES)
+            message = f"{word}: no tomograms ({endings}) in this folder"
+            raise UsageError(message)
+        return inside
+    if glob.has_magic(str(word)) and not word.exists():
+        matches = sorted(Path(match) for match in glob.glob(str(word)))  # noqa: PTH207 - absolute and relative patterns alike
+        if not matches:
+            message = f"{word}: no file matches this pattern"
+            raise UsageError(message)
+        return matches
+    return [word]
+
+
+def _is_tomogram(path: Path) -> bool:
+    name = path.name.lower()
+    for suffix in COMPRESSED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return (
+        path.is_file() and not name.startswith(".") and name.endswith(TOMOGRAM_SUFFIXES)
+    )
+
+
+def plan(
+    tomograms: Iterable[Path], folder: Path, suffixes: dict[str, str]
+) -> list[Job]:
+    """Name every output after its tomogram.
+
+    Parameters
+    ----------
+    tomograms
+        The files.
+    folder
+        Where the outputs go.
+    suffixes
+        Format -> ending of its file, the dot included.
+
+    Raises
+    ------
+    UsageError
+        Two tomograms, or two formats, would write the same file.
+    """
+    taken: dict[str, Path] = {}
+    endings: dict[str, str] = {}
+    for form, suffix in suffixes.items():
+        if suffix in endings:
+            message = (
+                f"--format {endings[suffix]} and {form} both write *{suffix}: "
+                "take one of them"
+            )
+            raise UsageError(message)
+        endings[suffix] = form
+    jobs = []
+    for tomogram in tomograms:
+        name = tomogram_name(tomogram)
+        if name in taken:
+            message = (
+                f"{taken[name]} and {tomogram} would both write {folder / name}.*: "
+                "pick them into different folders (-o)"
+            )
+            raise UsageError(message)
+        taken[name] = tomogram
+        outputs = {
+            form: folder / f"{name}{suffix}" for form, suffix in suffixes.items()
+        }
+        jobs.append(Job(tomogram, name, outputs))
+    return jobs
+
+
+def remaining(
+    jobs: list[Job],
+    entries: dict[str, Entry],
+    identity: dict[str, Any],
+    *,
+    overwrite: bool,
+    resume: bool,
+) -> list[Job]:
+    """Choose what is left to pick, and refuse to replace files unasked.
+
+    Parameters
+    ----------
+    jobs
+        All that was asked for.
+    entries
+        What earlier runs recorded, by output name.
+    identity
+        The model and settings of this run; a tomogram counts as picked only where the
+        record holds the same, and its file has not changed since.
+    overwrite, resume
+        As on the command line.
+
+    Raises
+    ------
+    UsageError
+        Outputs exist, and neither option allows for it.
+    """
+    if overwrite:
+        return jobs
+    todo, in_the_way = [], []
+    for job in jobs:
+        entry = entries.get(job.name, {})
+        existing = [path for path in job.outputs.values() if path.exists()]
+        if resume and _is_picked(job, entry, identity):
+            continue
+        # What a stopped or failed run left of a tomogram is of no worth.
+        if existing and not (resume and entry.get("status") in RUN_AGAIN):
+            in_the_way += existing
+        todo.append(job)
+    if in_the_way:
+        names = ", ".join(str(path) for path in in_the_way[:SHOWN])
+        more = len(in_the_way) - SHOWN
+        names += f" and {more} more" if more > 0 else ""
+        advice = (
+            "they were not picked with the same model, settings and formats: "
+            "replace them with --overwrite, or take another folder with -o"
+            if resume
+            else "replace with --overwrite, go on where a run stopped with --resume, "
+            "or take another folder with -o"
+        )
+        exist = "exists" if len(in_the_way) == 1 else "exist"
+        message = f"{names} {exist} already; {advice}"
+        raise UsageError(message)
+    return todo
+
+
+def _is_picked(job: Job, entry: Entry, identity: dict[str, Any]) -> bool:
+    return (
+        entry.get("status") == "picked"
+        and all(entry.get(key) == value for key, value in identity.items())
+        and entry.get("source") == _source(job.tomogram)
+        and all(path.exists() for path in job.outputs.values())
+    )
+
+
+def _source(tomogram: Path) -> dict[str, Any]:
+    """Tell a file's state, so that a changed one is not taken for the same."""
+    try:
+        state = tomogram.stat()
+    except OSError:
+        return {"path": str(tomogram.resolve())}
+    return {
+        "path": str(tomogram.resolve()),
+        "bytes": state.st_size,
+        "modified_ns": state.st_mtime_ns,
+    }
+
+
+def pick_all(
+    jobs: list[Job],
+    pick_one: Callable[[Job, Callable[[int, int], None]], "Picks"],
+    record: RunLog,
+    identity: dict[str, Any],
+    reporter: "Reporter",
+) -> int:
+    """Pick one tomogram after the other and record how each ended.
+
+    Parameters
+    ----------
+    jobs
+        What to pick.
+    pick_one
+        Picks a job and writes its outputs; told where to report (done, total).
+    record
+        The folder's `run.json`.
+    identity
+        The model and settings, kept with every entry.
+    reporter
+        Told how far things are.
+
+    Returns
+    -------
+    int
+        How many failed.
+    """
+    waiting = {job.name: {**_start(job, identity), "status": "waiting"} for job in jobs}
+    record.record(waiting)
+    failures = 0
+    for number, job in enumerate(jobs, start=1):
+        entry = _start(job, identity)
+        begun = time.perf_counter()
+        reporter.begin(job.name, number, len(jobs))
+        try:
+            picks = pick_one(job, reporter.advance)
+        except KeyboardInterrupt:
+            entry["status"] = "interrupted"
+            record.record({job.name: _end(entry, begun)}, "interrupted")
+            raise
+        except expected() as error:
+            entry |= {"status": "failed", "error": str(error)}
+            failures += 1
+            if debugging():
+                log.exception("%s", job.tomogram)
+            reporter.failed(job.name, str(error))
+        except Exception as error:
+            # A defect: its traceback is shown, and the other tomograms still count.
+            entry |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+            failures += 1
+            log.exception("%s: this is a defect of dep, please report it", job.tomogram)
+            reporter.failed(job.name, f"{job.tomogram}: {entry['error']}")
+        else:
+            entry |= _success(job, picks)
+            took = round(time.perf_counter() - begun, 3)
+            reporter.done(job.name, picks=entry["picks"], seconds=took)
+        record.record({job.name: _end(entry, begun)})
+    record.record({}, "failed" if failures else "complete")
+    return failures
+
+
+def _start(job: Job, identity: dict[str, Any]) -> Entry:
+    return {"tomogram": str(job.tomogram), "source": _source(job.tomogram), **identity}
+
+
+def _end(entry: Entry, begun: float) -> Entry:
+    took = round(time.perf_counter() - begun, 3)
+    return {**entry, "seconds": took, "ended": now()}
+
+
+def _success(job: Job, picks: "Picks") -> Entry:
+    return {
+        "status": "picked",
+        "picks": len(picks),
+        "classes": picks.counts(),
+        "outputs": {form: path.name for form, path in job.outputs.items()},
+        "warnings": list(picks.warnings),
+        "stats": picks.stats.to_dict() if picks.stats else None,
+    }

@@ -1,0 +1,123 @@
+"""`dep evaluate`: compare picks with the truth."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dep.cli.failure import guarded
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dep.engine import Picks
+    from dep.engine.metrics import Evaluation, Rates
+    from dep.engine.truth import Truth
+
+
+@guarded
+def evaluate(
+    picks: Annotated[
+        Path, typer.Argument(metavar="PICKS", help="Coordinates: .star, .csv, .coords.")
+    ],
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="The same of what is really there.")
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take class table and diameters from this model "
+            "[default: the picks' own, else the bundled model's]."
+        ),
+    ] = None,
+    tomogram: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which one, where files hold several."),
+    ] = None,
+    voxel_size: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ÅNGSTRÖM", help="Of the tomogram [default: the picks' or model's]."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON document.")
+    ] = False,
+) -> None:
+    """Score picks against the truth of a tomogram.
+
+    A pick hits a particle when it lies within the particle's radius; one pick per
+    particle, nearest pairs first. Classes of the truth that the model does not know
+    (such as vesicles and gold beads) are left out.
+    """
+    from dep.engine.truth import evaluate_picks, read_truth
+
+    found, source = _read(picks, model, tomogram, voxel_size)
+    true = read_truth(
+        truth,
+        found.classes,
+        tomogram=tomogram,
+        shape=found.shape,
+        voxel_size=found.voxel_size,
+    )
+    result = evaluate_picks(found, true)
+    if as_json:
+        document = {
+            **result.to_dict(),
+            "voxel_size": found.voxel_size,
+            "class_table": source,
+            "left_out": true.ignored,
+        }
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    _show(result, true, source, Console(highlight=False))
+
+
+def _read(
+    path: Path, model: Path | None, tomogram: str | None, voxel_size: float | None
+) -> tuple["Picks", str]:
+    """Read picks with a class table that knows diameters; say where it is from."""
+    from dep.engine import Picks, read_card
+    from dep.engine.picker import model_path
+
+    if model is None:
+        own = Picks.read(path, tomogram=tomogram, voxel_size=voxel_size)
+        if own.voxel_size and all(one.diameter > 0 for one in own.classes):
+            return own, str(path)
+    card = read_card(model_path(model))
+    found = Picks.read(
+        path, tomogram=tomogram, classes=card.classes, voxel_size=voxel_size
+    )
+    if found.voxel_size is None:
+        found = replace(found, voxel_size=card.voxel_size)
+    return found, f"model {card.name}"
+
+
+def _show(result: "Evaluation", true: "Truth", source: str, console: "Console") -> None:
+    from rich.markup import escape
+
+    from dep.cli.tables import plain_table
+
+    table = plain_table("", "precision", "recall", "F1", "hits", "picks", "particles")
+    table.add_row("[bold]localisation[/bold]", *_cells(result.localisation))
+    for name, rates in zip(result.classes, result.per_class, strict=True):
+        table.add_row(name, *_cells(rates))
+    console.print(table)
+    console.print()
+    if result.localisation.hits:
+        console.print(f"mean distance of hits  {result.mean_distance:.2f} voxels")
+    console.print(f"mean class F1          {result.mean_class_f1:.3f}")
+    if true.ignored:
+        words = ", ".join(f"{name} ({n})" for name, n in true.ignored.items())
+        console.print(f"left out of the truth, not in the class table: {words}")
+    console.print(f"[dim]diameters from {escape(source)}[/dim]", soft_wrap=True)
+
+
+def _cells(rates: "Rates") -> tuple[str, ...]:
+    counts = (rates.hits, rates.picks, rates.particles)
+    shares = (rates.precision, rates.recall, rates.f1)
+    return (*(f"{share:.3f}" for share in shares), *(str(count) for count in counts))

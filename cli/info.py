@@ -1,0 +1,155 @@
+"""`dep info`: what a file is: a model's card, a tomogram's header, or picks."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dep.cli.failure import guarded
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Facts = dict[str, Any]
+
+
+@guarded
+def info(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A model, a tomogram or picks.")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON document.")
+    ] = False,
+) -> None:
+    """Say what a file holds.
+
+    A model: its card. A tomogram: header and statistics. Picks: how many of which
+    class, and where. The kind follows from the file's ending; anything unknown is
+    tried as a tomogram.
+    """
+    kind, facts = _read(file)
+    if as_json:
+        document = {"file": str(file), "kind": kind, **facts}
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{kind}[/bold]", end=" ")
+    console.print(str(file), markup=False, soft_wrap=True)
+    _show(facts, console)
+
+
+def _read(file: Path) -> tuple[str, Facts]:
+    from dep.engine.formats import FORMATS
+    from dep.engine.model_file import ONNX_SUFFIX, PLAN_SUFFIX
+
+    ending = file.suffix.lower()
+    if ending in (ONNX_SUFFIX, PLAN_SUFFIX):
+        return "model", _model(file)
+    if any(ending == one.suffix for one in FORMATS.values()):
+        return "picks", _picks(file)
+    return "tomogram", _tomogram(file)
+
+
+def _model(file: Path) -> Facts:
+    from dep.engine.model_file import read_card
+
+    return {**read_card(file).to_dict(), "megabytes": _megabytes(file)}
+
+
+def _tomogram(file: Path) -> Facts:
+    from dep.engine.mrc import read_header
+    from dep.engine.normalise import measure
+    from dep.engine.volume import open_volume
+
+    header = read_header(file)
+    with open_volume(file, default_voxel_size=1.0) as volume:
+        statistics = measure(volume)
+        warnings = list(volume.warnings)
+    depth, height, width = header.shape
+    return {
+        "size_xyz": [width, height, depth],
+        "voxel_size": header.voxel_size,
+        "voxel_edges_xyz": list(header.voxel_edges),
+        "mode": header.mode,
+        "type": header.dtype.name,
+        "byte_order": {"<": "little", ">": "big"}.get(header.dtype.byteorder, "any"),
+        "extended_header": header.extended_type,
+        "compression": header.compression,
+        "labels": [label for label in header.labels if label],
+        "mean": statistics.mean,
+        "standard_deviation": statistics.std,
+        "minimum": statistics.minimum,
+        "maximum": statistics.maximum,
+        "megabytes": _megabytes(file),
+        "warnings": warnings,
+    }
+
+
+def _picks(file: Path) -> Facts:
+    from dep.engine.formats import read_table
+
+    table = read_table(file)
+    names = [name for name in dict.fromkeys(table.tomogram) if name]
+    known = table.frame.classes or ()
+    counts: dict[str, int] = {}
+    for label in table.label:
+        number = int(label) if table.numbered else 0
+        name = known[number - 1].name if 1 <= number <= len(known) else label
+        counts[name] = counts.get(name, 0) + 1
+    facts: Facts = {"picks": len(table.label), "tomograms": names, "classes": counts}
+    if len(table.label):
+        facts["lowest_xyz"] = [round(float(v), 3) for v in table.xyz.min(axis=0)]
+        facts["highest_xyz"] = [round(float(v), 3) for v in table.xyz.max(axis=0)]
+        facts["lowest_score"] = round(float(table.score.min()), 4)
+        facts["highest_score"] = round(float(table.score.max()), 4)
+    if table.frame.shape is not None:
+        facts["size_xyz"] = list(table.frame.shape[::-1])
+    if table.frame.voxel_size is not None:
+        facts["voxel_size"] = table.frame.voxel_size
+    return facts
+
+
+def _megabytes(file: Path) -> float:
+    return round(file.stat().st_size / 1e6, 3)
+
+
+UNITS = {"voxel_size": "Å", "voxel_edges_xyz": "Å", "megabytes": "MB"}
+
+
+def _show(facts: Facts, console: "Console") -> None:
+    """Print one line for each fact; a class table as a table."""
+    from dep.cli.tables import plain_table
+
+    width = max(len(name) for name in facts) + 2
+    for name, value in facts.items():
+        if name == "classes":
+            continue
+        if value is None or value in ("", []):
+            continue
+        unit = f" {UNITS[name]}" if name in UNITS else ""
+        if isinstance(value, list):
+            joint = " x " if name.startswith("size") else ", "
+            value = joint.join(_words(one) for one in value)
+        label = name.replace("_", " ")
+        console.print(f"{label:<{width}}{_words(value)}{unit}", markup=False)
+    if "voxel_size" in facts and facts["voxel_size"] is None:
+        console.print("voxel size: the header holds none; give --voxel-size to pick")
+    classes = facts.get("classes")
+    if isinstance(classes, dict) and classes:
+        table = plain_table("class", "picks")
+        for name, count in classes.items():
+            table.add_row(name, str(count))
+        console.print(table)
+    elif classes:
+        table = plain_table("class", "diameter (Å)")
+        for one in classes:
+            table.add_row(one["name"], f"{one['diameter']:g}")
+        console.print(table)
+
+
+def _words(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,108 @@
+"""Keep `run.json`: what was picked with what, and how it ended, per tomogram."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from dep import __version__
+from dep.cli.failure import UsageError
+from dep.engine.atomic import atomic_text
+
+NAME = "run.json"
+VERSION = 1
+
+Entry = dict[str, Any]
+RunStatus = Literal["running", "complete", "failed", "interrupted"]
+
+
+@dataclass
+class RunLog:
+    """The record of a folder of picks; every change is on disk before it returns.
+
+    Several processes may pick into one folder: each change re-reads the file and
+    replaces only this run's entries, under a lock on the folder where the file system
+    offers one.
+
+    Attributes
+    ----------
+    path
+        Of `run.json`.
+    command
+        The command line of this run.
+    """
+
+    path: Path
+    command: tuple[str, ...]
+    started: str = field(default_factory=lambda: now())
+    mine: dict[str, Entry] = field(default_factory=dict)
+
+    def entries(self) -> dict[str, Entry]:
+        """Read what the folder's runs have recorded so far, by output name.
+
+        Raises
+        ------
+        UsageError
+            When the file there is not a record of ours.
+        """
+        try:
+            document = json.loads(self.path.read_text(encoding="utf-8"))
+            entries = document["tomograms"]
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError) as error:
+            message = (
+                f"{self.path}: not a record of dep's ({error}). "
+                "Move it away or take another folder with -o."
+            )
+            raise UsageError(message) from error
+        return dict(entries)
+
+    def record(self, entries: dict[str, Entry], status: RunStatus = "running") -> None:
+        """Add or replace entries of this run and say how the run stands."""
+        self.mine.update(entries)
+        with _lock(self.path.parent):
+            document = self.document(status)
+            document["tomograms"] = {**self.entries(), **self.mine}
+            text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+            with atomic_text(self.path) as stream:
+                stream.write(text)
+
+    def document(self, status: RunStatus) -> dict[str, Any]:
+        """Give this run's own record as JSON holds it."""
+        return {
+            "run_version": VERSION,
+            "software": f"dep {__version__}",
+            "command": list(self.command),
+            "started": self.started,
+            "ended": None if status == "running" else now(),
+            "status": status,
+            "tomograms": self.mine,
+        }
+
+
+def now() -> str:
+    """Say the time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes, where the system can."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems cannot
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,78 @@
+"""`dep train`: train a network from one configuration file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dep.cli.failure import (
+    FAILED,
+    WRONG_USE,
+    fail,
+    guarded,
+    listen_for_termination,
+    need,
+)
+
+if TYPE_CHECKING:
+    from dep.train.fit import Progress
+
+
+@guarded
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.toml", help="What to train, and on what.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder of the run [default: runs/CONFIG's name]."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in that folder.")
+    ] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="Start from these weights."),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress.")
+    ] = False,
+) -> None:
+    """Train a network on annotated tomograms and leave a checkpoint for `dep export`.
+
+    Needs the extra `train`. A run that was stopped goes on with --resume; Ctrl-C
+    loses only the steps since the last checkpoint.
+    """
+    need(("torch", "pydantic"), "train", "training")
+    from dep.cli.progress import reporting
+    from dep.train.checkpoint import CheckpointError
+    from dep.train.config import ConfigError, load_config
+    from dep.train.fit import train as fit
+    from dep.train.state import TrainingError
+
+    if resume and init is not None:
+        fail("--resume and --init exclude each other", WRONG_USE)
+    folder = out or Path("runs") / config.stem
+    try:
+        settings = load_config(config)
+    except ConfigError as error:
+        fail(str(error), WRONG_USE)
+    listen_for_termination()
+    with reporting(quiet) as reporter:
+        reporter.begin(settings.name, 1, 1)
+        losses: list[float] = []
+
+        def show(report: "Progress") -> None:
+            losses.append(report.loss)
+            facts = {"loss": round(report.loss, 4), **(report.validation or {})}
+            reporter.advance(report.step, report.steps, **facts)
+
+        try:
+            checkpoint = fit(settings, folder, resume=resume, init=init, progress=show)
+        except (CheckpointError, ConfigError, TrainingError) as error:
+            fail(str(error), FAILED)
+        reporter.done(settings.name, checkpoint=str(checkpoint), loss=losses[-1:])
+    typer.echo(f"checkpoint: {checkpoint}")
+    typer.echo(f"next:       dep export {checkpoint} -o {settings.name}.onnx")

@@ -1,0 +1,82 @@
+"""`dep evaluate` scores picks as the truth deserves, and says what it left out."""
+
+import pytest
+
+HEAD = "tomogram,class,x,y,z,score\n"
+
+
+@pytest.fixture
+def files(tmp_path):
+    picks = tmp_path / "picks.csv"
+    picks.write_text(
+        HEAD
+        + "t,dark,10,10,10,0.9\n"  # hits, 1 voxel off
+        + "t,bright,30,10,10,0.8\n"  # right place, wrong class
+        + "t,dark,50,50,50,0.7\n"  # nothing is there
+    )
+    truth = tmp_path / "truth.csv"
+    truth.write_text(
+        "class,class_id,x,y,z\n"
+        "dark,1,11,10,10\n"
+        "dark,1,30,10,10\n"
+        "bright,2,60,10,10\n"
+        "vesicle,14,50,50,50\n"
+    )
+    return picks, truth
+
+
+def test_figures_are_those_of_a_case_done_by_hand(dep, files, tiny_model):
+    outcome = dep("evaluate", *files, "--model", tiny_model, "--json")
+    assert outcome.status == 0, outcome.err
+    result = outcome.json
+    place = result["localisation"]
+    assert place["precision"] == pytest.approx(2 / 3)
+    assert place["recall"] == pytest.approx(2 / 3)
+    assert place["mean_distance"] == pytest.approx(0.5)
+    assert result["per_class"]["dark"]["recall"] == pytest.approx(1 / 2)
+    assert result["per_class"]["bright"]["f1"] == 0
+    assert result["mean_class_f1"] == pytest.approx((1 / 2 + 0) / 2)
+
+
+def test_classes_that_the_model_lacks_are_left_out_and_named(dep, files, tiny_model):
+    outcome = dep("evaluate", *files, "--model", tiny_model)
+    assert outcome.status == 0
+    assert "vesicle (1)" in outcome.out
+    assert "mean distance" in outcome.out
+
+
+def test_star_files_know_their_own_diameters(dep, tomogram, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    dep("pick", tomogram, "--engine", tiny_model, "-o", out)
+    star = out / "TS_01.star"
+    truth = tmp_path / "where.csv"
+    truth.write_text("class,x,y,z\ndark,10,12,14\ndark,30,28,12\nbright,28,10,20\n")
+    result = dep("evaluate", star, truth, "--json").json
+    assert result["class_table"] == str(star)
+    assert result["localisation"]["f1"] == 1
+    assert result["mean_class_f1"] == 1
+    assert result["localisation"]["mean_distance"] < 0.7
+
+
+def test_picks_of_an_unknown_class_are_an_error(dep, files, tiny_model):
+    picks, truth = files
+    picks.write_text(HEAD + "t,dragon,1,2,3,1\n")
+    outcome = dep("evaluate", picks, truth, "--model", tiny_model)
+    assert outcome.status == 1
+    assert "dragon" in outcome.err
+
+
+@pytest.mark.parametrize("missing", ["picks.csv", "truth.csv"])
+def test_a_missing_file_is_named(dep, files, tiny_model, tmp_path, missing):
+    (tmp_path / missing).unlink()
+    outcome = dep("evaluate", *files, "--model", tiny_model)
+    assert outcome.status == 1
+    assert missing in outcome.err
+
+
+def test_nothing_picked_is_a_score_of_zero(dep, files, tiny_model):
+    picks, truth = files
+    picks.write_text(HEAD)
+    result = dep("evaluate", picks, truth, "--model", tiny_model, "--json").json
+    assert result["localisation"]["recall"] == 0
+    assert result["localisation"]["mean_distance"] is None

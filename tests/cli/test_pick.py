@@ -1,0 +1,340 @@
+"""`dep pick`: what is written, what is said, and how it ends."""
+
+import csv
+import json
+import signal
+import time
+
+import pytest
+
+PARTIAL = ("*.part", ".*.part", "*.partial", ".*.partial")
+
+
+def partial_files(folder):
+    return [path for pattern in PARTIAL for path in folder.glob(pattern)]
+
+
+def read_run(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+@pytest.fixture
+def pick(dep, tiny_model, tmp_path):
+    """Run `dep pick WORDS... --engine BALLS -o OUT`."""
+
+    def run(*words, out=None):
+        folder = out or tmp_path / "out"
+        return dep("pick", *words, "--engine", tiny_model, "-o", folder)
+
+    return run
+
+
+def test_a_tomogram_becomes_coordinates(pick, tomogram, tmp_path):
+    outcome = pick(tomogram)
+    assert outcome.status == 0, outcome.err
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "TS_01.csv",
+        "TS_01.star",
+        "run.json",
+    ]
+    rows = list(csv.DictReader((out / "TS_01.csv").read_text().splitlines()))
+    assert sorted(row["class"] for row in rows) == ["bright", "dark", "dark"]
+    bright = next(row for row in rows if row["class"] == "bright")
+    found = [float(bright[axis]) for axis in "xyz"]
+    assert found == pytest.approx([28, 10, 20], abs=0.7)
+
+
+def test_the_table_counts_picks_by_class(pick, tomogram):
+    lines = [line.split() for line in pick(tomogram).out.splitlines()]
+    assert ["dark", "2"] in lines
+    assert ["bright", "1"] in lines
+    assert ["all", "3"] in lines
+    assert any(line[:1] == ["total"] for line in lines)
+
+
+def test_the_run_is_recorded(pick, tomogram, tmp_path):
+    pick(tomogram, "--t-lm", "0.06")
+    run = read_run(tmp_path / "out")
+    assert run["status"] == "complete"
+    entry = run["tomograms"]["TS_01"]
+    assert entry["status"] == "picked"
+    assert entry["classes"] == {"dark": 2, "bright": 1}
+    assert entry["model"]["name"] == "balls"
+    assert entry["settings"]["t_lm"] == 0.06
+    assert entry["stats"]["tiles"] > 0
+
+
+def test_json_is_one_document_on_standard_output(pick, tomogram):
+    outcome = pick(tomogram, "--json")
+    assert outcome.status == 0
+    assert outcome.json["tomograms"]["TS_01"]["picks"] == 3
+
+
+def test_elsewhere_than_on_a_terminal_progress_is_json_lines(pick, tomogram):
+    events = [json.loads(line) for line in pick(tomogram).err.splitlines()]
+    assert [event["event"] for event in events] == ["begin", "done"]
+    assert events[-1]["picks"] == 3
+
+
+def test_quiet_says_nothing_when_all_is_well(pick, tomogram):
+    outcome = pick(tomogram, "--quiet")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_a_picture_is_drawn(pick, tomogram, tmp_path):
+    from PIL import Image
+
+    assert pick(tomogram, "--picture").status == 0
+    with Image.open(tmp_path / "out" / "TS_01.png") as image:
+        assert image.format == "PNG"
+        colours = image.convert("RGB").getcolors(1 << 24)
+    orange = [count for count, rgb in colours if rgb == (0xE6, 0x9F, 0x00)]
+    assert orange, "the first class's circles are orange"
+
+
+@pytest.mark.parametrize(
+    ("formats", "names"),
+    [
+        ("csv", {"TS_01.csv"}),
+        ("star", {"TS_01.star"}),
+        ("relion5,coords", {"TS_01.star", "TS_01.coords"}),
+    ],
+)
+def test_formats_are_chosen(pick, tomogram, tmp_path, formats, names):
+    assert pick(tomogram, "--format", formats).status == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == names | {"run.json"}
+
+
+def test_bad_tomograms_do_not_stop_the_others(pick, tomogram, make_tomogram, tmp_path):
+    (tmp_path / "broken.mrc").write_bytes(tomogram.read_bytes()[:5000])
+    (tmp_path / "text.mrc").write_text("not a tomogram")
+    make_tomogram(tmp_path / "last.mrc")
+    outcome = pick(
+        tomogram,
+        tmp_path / "broken.mrc",
+        tmp_path / "missing.mrc",
+        tmp_path / "text.mrc",
+        tmp_path / "last.mrc",
+    )
+    assert outcome.status == 1
+    run = read_run(tmp_path / "out")
+    ended = {name: entry["status"] for name, entry in run["tomograms"].items()}
+    assert ended == {
+        "TS_01": "picked",
+        "broken": "failed",
+        "missing": "failed",
+        "text": "failed",
+        "last": "picked",
+    }
+    assert run["status"] == "failed"
+    assert "truncated" in run["tomograms"]["broken"]["error"]
+    for name in ("broken.mrc", "missing.mrc", "text.mrc"):
+        assert name in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "2 of 5 tomograms picked" in outcome.out
+    assert (tmp_path / "out" / "last.star").exists()
+    assert not partial_files(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("tomogram")
+def test_a_folder_stands_for_its_tomograms(pick, make_tomogram, tmp_path):
+    make_tomogram(tmp_path / "TS_02.rec")
+    (tmp_path / "notes.txt").write_text("no tomogram")
+    assert pick(tmp_path).status == 0
+    assert set(read_run(tmp_path / "out")["tomograms"]) == {"TS_01", "TS_02"}
+
+
+@pytest.mark.usefixtures("tomogram")
+def test_a_quoted_pattern_is_expanded(pick, tmp_path):
+    assert pick(tmp_path / "TS_*.mrc").status == 0
+    assert set(read_run(tmp_path / "out")["tomograms"]) == {"TS_01"}
+
+
+def test_one_file_named_twice_is_picked_once(pick, tomogram, tmp_path):
+    assert pick(tomogram, tomogram, tmp_path).status == 0
+
+
+class TestWrongUse:
+    """Exit status 2: nothing is begun, and the message says what to do."""
+
+    def check(self, outcome, *words):
+        assert outcome.status == 2
+        assert "Traceback" not in outcome.err
+        for word in words:
+            assert word in outcome.err
+
+    def test_no_tomogram(self, dep):
+        self.check(dep("pick"))
+
+    def test_two_tomograms_of_one_name(self, pick, make_tomogram, tmp_path):
+        for folder in ("a", "b"):
+            (tmp_path / folder).mkdir()
+            make_tomogram(tmp_path / folder / "TS_01.mrc")
+        outcome = pick(tmp_path / "a/TS_01.mrc", tmp_path / "b/TS_01.mrc")
+        self.check(outcome, "a/TS_01.mrc", "b/TS_01.mrc", "-o")
+        assert not list((tmp_path / "out").glob("*.star"))
+
+    def test_an_empty_folder(self, pick, tmp_path):
+        (tmp_path / "empty").mkdir()
+        self.check(pick(tmp_path / "empty"), "no tomograms")
+
+    def test_a_pattern_without_matches(self, pick, tmp_path):
+        self.check(pick(tmp_path / "TS_*.mrc"), "no file matches")
+
+    def test_an_unknown_format(self, pick, tomogram):
+        self.check(pick(tomogram, "--format", "csv,tbl"), "tbl", "relion5")
+
+    def test_two_formats_for_one_file(self, pick, tomogram):
+        self.check(pick(tomogram, "--format", "relion5,star"), "*.star")
+
+    def test_a_threshold_out_of_range(self, pick, tomogram):
+        self.check(pick(tomogram, "--t-seg", "1.5"), "t_seg", "1.5")
+
+    def test_a_negative_voxel_size(self, pick, tomogram):
+        self.check(pick(tomogram, "--voxel-size", "-3"), "voxel", "-3")
+
+    def test_a_missing_model(self, dep, tomogram, tmp_path):
+        outcome = dep("pick", tomogram, "--engine", "none.onnx", "-o", tmp_path / "o")
+        self.check(outcome, "none.onnx", "no such model file")
+
+    def test_a_model_without_a_card(self, dep, tomogram, tmp_path):
+        (tmp_path / "m.onnx").write_bytes(b"garbage")
+        outcome = dep(
+            "pick", tomogram, "--engine", tmp_path / "m.onnx", "-o", tmp_path / "o"
+        )
+        self.check(outcome, "m.onnx")
+
+    def test_an_unknown_device(self, pick, tomogram):
+        self.check(pick(tomogram, "--device", "abacus"), "abacus")
+
+    def test_an_unknown_precision(self, pick, tomogram):
+        self.check(pick(tomogram, "--precision", "f7"), "f7")
+
+    def test_a_file_for_a_folder(self, pick, tomogram):
+        self.check(pick(tomogram, out=tomogram), "folder")
+
+    def test_overwrite_and_resume(self, pick, tomogram):
+        self.check(pick(tomogram, "--overwrite", "--resume"), "--resume")
+
+
+class TestExistingOutputs:
+    """Nothing is replaced unasked."""
+
+    def test_they_are_refused(self, pick, tomogram, tmp_path):
+        pick(tomogram)
+        before = (tmp_path / "out" / "TS_01.star").stat().st_mtime_ns
+        outcome = pick(tomogram)
+        assert outcome.status == 2
+        assert "TS_01.star" in outcome.err
+        assert "--overwrite" in outcome.err
+        assert "--resume" in outcome.err
+        assert (tmp_path / "out" / "TS_01.star").stat().st_mtime_ns == before
+
+    def test_overwrite_replaces_them(self, pick, tomogram, tmp_path):
+        out = tmp_path / "out"
+        out.mkdir()
+        (out / "TS_01.csv").write_text("old")
+        assert pick(tomogram, "--overwrite").status == 0
+        assert "old" not in (out / "TS_01.csv").read_text()
+
+    def test_resume_picks_only_what_is_missing(
+        self, pick, tomogram, make_tomogram, tmp_path
+    ):
+        pick(tomogram)
+        before = (tmp_path / "out" / "TS_01.star").stat().st_mtime_ns
+        make_tomogram(tmp_path / "TS_02.mrc")
+        outcome = pick(tomogram, tmp_path / "TS_02.mrc", "--resume")
+        assert outcome.status == 0
+        assert "1 skipped" in outcome.out
+        assert (tmp_path / "out" / "TS_01.star").stat().st_mtime_ns == before
+        run = read_run(tmp_path / "out")
+        assert {e["status"] for e in run["tomograms"].values()} == {"picked"}
+
+    def test_resume_with_nothing_left_is_a_success(self, pick, tomogram, tmp_path):
+        pick(tomogram)
+        assert pick(tomogram, "--resume").status == 0
+        assert read_run(tmp_path / "out")["status"] == "complete"
+
+    def test_resume_does_not_mix_settings(self, pick, tomogram):
+        pick(tomogram)
+        outcome = pick(tomogram, "--resume", "--t-seg", "0.7")
+        assert outcome.status == 2
+        assert "settings" in outcome.err
+
+    def test_resume_picks_again_what_failed(self, pick, tomogram, tmp_path):
+        whole = tomogram.read_bytes()
+        tomogram.write_bytes(whole[:5000])
+        assert pick(tomogram).status == 1
+        tomogram.write_bytes(whole)
+        assert pick(tomogram, "--resume").status == 0
+        assert read_run(tmp_path / "out")["tomograms"]["TS_01"]["status"] == "picked"
+
+    def test_a_foreign_run_json_is_left_alone(self, pick, tomogram, tmp_path):
+        out = tmp_path / "out"
+        out.mkdir()
+        (out / "run.json").write_text("[1, 2]")
+        outcome = pick(tomogram)
+        assert outcome.status == 2
+        assert "run.json" in outcome.err
+        assert (out / "run.json").read_text() == "[1, 2]"
+
+
+class TestVoxelSize:
+    def test_another_voxel_size_fails_and_offers_ways_out(
+        self, pick, make_tomogram, tmp_path
+    ):
+        make_tomogram(tmp_path / "fine.mrc", voxel_size=7.0)
+        outcome = pick(tmp_path / "fine.mrc")
+        assert outcome.status == 1
+        for words in ("7", "10", "--rescale", "--ignore-voxel-size"):
+            assert words in outcome.err
+
+    @pytest.mark.parametrize("option", ["--rescale", "--ignore-voxel-size"])
+    def test_each_way_out_works(self, pick, make_tomogram, tmp_path, option):
+        make_tomogram(tmp_path / "fine.mrc", voxel_size=9.0)
+        assert pick(tmp_path / "fine.mrc", option).status == 0
+
+    def test_a_header_without_one_needs_the_option(self, pick, make_tomogram, tmp_path):
+        make_tomogram(tmp_path / "TS_01.mrc", voxel_size=0.0)
+        outcome = pick(tmp_path / "TS_01.mrc")
+        assert outcome.status == 1
+        assert "--voxel-size" in outcome.err
+        options = ("--voxel-size", "10", "--resume", "--picture")
+        assert pick(tmp_path / "TS_01.mrc", *options).status == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_stopped_run_leaves_nothing_partial(
+    dep_process, make_model, make_tomogram, tmp_path, kind, status
+):
+    # Cores of two voxels make many tiles: picking takes long enough to be stopped.
+    slow = make_model(tmp_path / "slow.onnx", tile=26, margin=12)
+    make_tomogram(tmp_path / "long.mrc", shape=(64, 96, 96))
+    make_tomogram(tmp_path / "next.mrc")
+    out = tmp_path / "out"
+    process = dep_process(
+        "pick",
+        tmp_path / "long.mrc",
+        tmp_path / "next.mrc",
+        "--engine",
+        slow,
+        "-o",
+        out,
+        "--picture",
+    )
+    line = process.stderr.readline()
+    assert json.loads(line)["event"] == "begin", line
+    time.sleep(0.5)
+    process.send_signal(kind)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == status, err
+    assert "Traceback" not in err
+    assert [path.name for path in out.iterdir()] == ["run.json"]
+    run = read_run(out)
+    assert run["status"] == "interrupted"
+    ended = {name: entry["status"] for name, entry in run["tomograms"].items()}
+    assert ended == {"long": "interrupted", "next": "waiting"}

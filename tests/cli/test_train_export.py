@@ -1,0 +1,84 @@
+"""`dep train` and `dep export`: from a configuration to a model that picks."""
+
+import importlib.util
+
+import pytest
+
+
+def test_a_configuration_becomes_a_model_that_picks(dep, run_files, tmp_path):
+    run = tmp_path / "run"
+    outcome = dep("train", run_files.config, "-o", run)
+    assert outcome.status == 0, outcome.err
+    assert (run / "model.ckpt").exists()
+
+    model = tmp_path / "tiny.onnx"
+    outcome = dep("export", run / "model.ckpt", "-o", model, "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["card"]["name"] == "tiny"
+    assert outcome.json["comparison"]["difference"] < 1e-4
+
+    outcome = dep("export", run / "model.ckpt", "-o", model)
+    assert outcome.status == 2
+    assert "--overwrite" in outcome.err
+
+    out = tmp_path / "out"
+    outcome = dep("pick", run_files.folder / "tomo.mrc", "--engine", model, "-o", out)
+    assert outcome.status == 0, outcome.err
+    assert (out / "tomo.star").exists()
+
+
+def test_a_finished_run_is_not_overwritten(dep, run_files, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "last.ckpt").write_bytes(b"")
+    outcome = dep("train", run_files.config, "-o", run)
+    assert outcome.status == 1
+    assert "--resume" in outcome.err
+
+
+def test_a_wrong_configuration_is_wrong_use(dep, run_files):
+    text = run_files.config.read_text()
+    run_files.config.write_text(text.replace("steps = 6", "steps = -6"))
+    outcome = dep("train", run_files.config)
+    assert outcome.status == 2
+    assert "steps" in outcome.err
+
+
+def test_resume_and_init_exclude_each_other(dep, run_files):
+    outcome = dep("train", run_files.config, "--resume", "--init", "a.ckpt")
+    assert outcome.status == 2
+
+
+@pytest.mark.parametrize(
+    "words", [("train", "c.toml"), ("export", "c", "-o", "m.onnx")]
+)
+def test_without_torch_the_extra_is_named(dep, monkeypatch, words):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "torch" else find(name),
+    )
+    outcome = dep(*words)
+    assert outcome.status == 1
+    assert "torch" in outcome.err
+    assert "pip install 'dep[train]'" in outcome.err
+
+
+def test_a_plan_cannot_be_written_yet(dep):
+    outcome = dep("export", "model.ckpt", "-o", "model.plan")
+    assert outcome.status == 2
+    assert "yet" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "words", [("-o", "model.pt"), ("-o", "m.onnx", "--precision", "int8")]
+)
+def test_what_cannot_be_exported_is_wrong_use(dep, words):
+    assert dep("export", "model.ckpt", *words).status == 2
+
+
+def test_a_missing_checkpoint_is_named(dep, tmp_path):
+    outcome = dep("export", tmp_path / "none.ckpt", "-o", tmp_path / "m.onnx")
+    assert outcome.status == 1
+    assert "none.ckpt" in outcome.err
