@@ -1,5 +1,6 @@
 """`dep train`: train a network from one configuration file."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +67,9 @@ def train(
 
         def show(report: "Progress") -> None:
             losses.append(report.loss)
-            facts = {"loss": round(report.loss, 4), **(report.validation or {})}
+            facts = {"loss": round(report.loss, 4)}
+            if report.validation is not None:
+                facts |= asdict(report.validation)
             reporter.advance(report.step, report.steps, **facts)
 
         try:

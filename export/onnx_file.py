@@ -2,7 +2,9 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,6 +35,7 @@ def export_onnx(
     out: str | Path,
     *,
     half_weights: bool = False,
+    picking: Mapping[str, Any] | None = None,
     check_on: str | Path | None = None,
 ) -> tuple[ModelCard, Comparison]:
     """Export a checkpoint to ONNX, and compare the file with the network.
@@ -50,6 +53,9 @@ def export_onnx(
     half_weights
         Store the convolutions' weights as float16, half the size; they are cast to
         float32 when the model is opened, and all arithmetic stays float32.
+    picking
+        Entries of the configuration's `[picking]` to change, for example `tile`,
+        `t_seg` or `t_dist`, chosen on a validation tomogram after training.
     check_on
         Tomogram to compare on; by default the configuration's first validation (else
         training) tomogram, where that file is at hand.
@@ -62,6 +68,8 @@ def export_onnx(
     ------
     CheckpointError
         If the checkpoint cannot be used, or knows nothing of its classes.
+    ConfigError
+        If what `picking` changes does not fit the network.
     ExportError
         If the comparison fails; the file is not left behind.
     """
@@ -74,7 +82,9 @@ def export_onnx(
             "checkpoints made by `dep train`"
         )
         raise CheckpointError(msg)
-    config = parse_config(loaded.config, str(checkpoint))
+    values = dict(loaded.config)
+    values["picking"] = {**values["picking"], **(picking or {})}
+    config = parse_config(values, str(checkpoint))
     report = [entry.report for entry in config.classes]
     deployed = DeployedNetwork(loaded.network, report).eval()
 

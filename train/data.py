@@ -1,17 +1,21 @@
 """Tomograms with their weak labels, and the patches cut from them on demand."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from dep.engine.card import ClassInfo
+from dep.engine.errors import DepError
 from dep.engine.normalise import measure
+from dep.engine.truth import read_truth
 from dep.engine.volume import open_volume
 from dep.train.config import ConfigError, Source, TrainConfig
 from dep.train.labels import weak_labels
+
+# Larger differences change what particles look like (DESIGN: 5 %).
+VOXEL_SIZE_TOLERANCE = 0.05
 
 # How far a patch may reach beyond the tomogram; there it sees the padding (zero after
 # normalisation) that tiles see at the tomogram's faces.
@@ -47,67 +51,20 @@ class AnnotatedTomogram:
     class_id: npt.NDArray[np.uint8]
 
 
-def read_centres(
-    path: Path, names: Sequence[str]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], dict[str, int]]:
-    """Read annotated centres from a CSV with the columns class, x, y, z (voxels).
+def load_tomograms(
+    sources: Sequence[Source], config: TrainConfig, *, complete: bool = True
+) -> list[AnnotatedTomogram]:
+    """Open tomograms and paint their labels.
 
     Parameters
     ----------
-    path
-        The file; further columns are ignored.
-    names
-        Class names in order; class k + 1 is names[k].
-
-    Returns
-    -------
-    xyz, class_id, left_out
-        (n, 3) float32, (n,) uint8, and how many centres of each class that is not
-        among `names` were left out.
-
-    Raises
-    ------
-    ConfigError
-        Naming the file and line of the first fault.
-    """
-    index = {name: k + 1 for k, name in enumerate(names)}
-    xyz: list[tuple[float, float, float]] = []
-    ids: list[int] = []
-    left_out: dict[str, int] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        wanted = ["class", "x", "y", "z"]
-        missing = [c for c in wanted if c not in (reader.fieldnames or [])]
-        if missing:
-            msg = (
-                f"{path}: expected a header line with the columns class, x, y, z; "
-                f"missing {', '.join(missing)}"
-            )
-            raise ConfigError(msg)
-        for row in reader:
-            if row["class"] not in index:
-                left_out[row["class"]] = left_out.get(row["class"], 0) + 1
-                continue
-            try:
-                xyz.append((float(row["x"]), float(row["y"]), float(row["z"])))
-            except (TypeError, ValueError) as error:
-                msg = (
-                    f"{path}, line {reader.line_num}: x, y, z must be numbers, found "
-                    f"{row['x']!r}, {row['y']!r}, {row['z']!r}"
-                )
-                raise ConfigError(msg) from error
-            ids.append(index[row["class"]])
-    return (
-        np.array(xyz, dtype=np.float32).reshape(-1, 3),
-        np.array(ids, dtype=np.uint8),
-        left_out,
-    )
-
-
-def load_tomograms(
-    sources: Sequence[Source], config: TrainConfig
-) -> list[AnnotatedTomogram]:
-    """Open tomograms and paint their labels.
+    sources
+        Tomograms and their centres: CSV with class, x, y, z, STAR or .coords. Centres
+        of classes that are not configured are left out.
+    config
+        Classes, voxel size and labels.
+    complete
+        Demand a particle of every class.
 
     Raises
     ------
@@ -119,41 +76,11 @@ def load_tomograms(
     tomograms: list[AnnotatedTomogram] = []
     wrong: list[str] = []
     for source in sources:
-        volume = open_volume(source.tomogram)
-        if abs(volume.voxel_size / config.voxel_size - 1) > 0.05:
-            wrong.append(
-                f"{source.tomogram}: voxel size {volume.voxel_size:g} Å, the "
-                f"configuration says {config.voxel_size:g} Å"
-            )
-            continue
-        xyz, class_id, _ = read_centres(source.coordinates, names)
-        if not len(xyz):
-            wrong.append(f"{source.coordinates}: no centre of any configured class")
-            continue
         try:
-            labels = weak_labels(
-                volume.shape,
-                xyz,
-                class_id,
-                config.labels.diameter,
-                config.labels.kind,
-            )
-        except ValueError as error:
-            wrong.append(f"{source.coordinates}: {error}")
-            continue
-        stats = measure(volume)
-        tomograms.append(
-            AnnotatedTomogram(
-                name=source.tomogram.stem,
-                voxels=volume.array,
-                mean=stats.mean,
-                std=stats.std,
-                labels=labels,
-                xyz=xyz,
-                class_id=class_id,
-            )
-        )
-    if not wrong:
+            tomograms.append(_load(source, config))
+        except DepError as error:
+            wrong.append(str(error))
+    if not wrong and complete:
         counts = np.zeros(len(names) + 1, dtype=int)
         for tomogram in tomograms:
             counts += np.bincount(tomogram.class_id, minlength=len(names) + 1)
@@ -165,6 +92,47 @@ def load_tomograms(
     if wrong:
         raise ConfigError("training data:\n  " + "\n  ".join(wrong))
     return tomograms
+
+
+def _load(source: Source, config: TrainConfig) -> AnnotatedTomogram:
+    """Open one tomogram and paint its labels."""
+    volume = open_volume(source.tomogram)
+    if abs(volume.voxel_size / config.voxel_size - 1) > VOXEL_SIZE_TOLERANCE:
+        msg = (
+            f"{source.tomogram}: voxel size {volume.voxel_size:g} Å, the configuration "
+            f"says {config.voxel_size:g} Å"
+        )
+        raise ConfigError(msg)
+    truth = read_truth(
+        source.coordinates,
+        [ClassInfo(entry.name, entry.diameter) for entry in config.classes],
+        shape=volume.shape,
+        voxel_size=volume.voxel_size,
+    )
+    if not len(truth.xyz):
+        msg = f"{source.coordinates}: no centre of any configured class"
+        raise ConfigError(msg)
+    try:
+        labels = weak_labels(
+            volume.shape,
+            truth.xyz,
+            truth.class_id,
+            config.labels.diameter,
+            config.labels.kind,
+        )
+    except ValueError as error:
+        msg = f"{source.coordinates}: {error}"
+        raise ConfigError(msg) from error
+    stats = measure(volume)
+    return AnnotatedTomogram(
+        name=volume.name,
+        voxels=volume.array,
+        mean=stats.mean,
+        std=stats.std,
+        labels=labels,
+        xyz=truth.xyz.astype(np.float32),
+        class_id=truth.class_id.astype(np.uint8),
+    )
 
 
 @dataclass(frozen=True)
@@ -204,7 +172,7 @@ class PatchSampler:
         image = np.zeros((self.batch, 1, e, e, e), dtype=np.float32)
         labels = np.zeros((self.batch, e, e, e), dtype=np.uint8)
         for k in range(self.batch):
-            tomogram = self.tomograms[rng.integers(len(self.tomograms))]
+            tomogram = self.tomograms[int(rng.integers(len(self.tomograms)))]
             centre = self._centre(tomogram, rng)
             _cut(tomogram, centre - e // 2, image[k, 0], labels[k])
         return image, labels

@@ -8,7 +8,7 @@ import torch
 from dep.engine.model_file import read_card
 from dep.engine.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 from dep.export import ExportError, export_onnx
-from dep.train import CheckpointError, load_checkpoint, load_config, train
+from dep.train import CheckpointError, ConfigError, load_checkpoint, load_config, train
 from dep.train.deployed import DeployedNetwork, fold_batch_norm
 from dep.train.network import NetworkConfig, ResUNet3D
 
@@ -57,6 +57,19 @@ def test_the_card_says_what_was_configured(checkpoint, tmp_path):
     assert len(card.weights_digest) == 64
 
 
+def test_picking_can_be_changed_after_training(checkpoint, tmp_path):
+    changes = {"tile": 32, "t_seg": 0.6}
+    card, comparison = export_onnx(checkpoint, tmp_path / "m.onnx", picking=changes)
+    assert (card.tile, card.t_seg, card.margin) == (32, 0.6, 4)
+    assert comparison.agrees
+    tiles = np.zeros((1, 1, 32, 32, 32), np.float32)
+    assert run(tmp_path / "m.onnx", tiles).shape == (1, 3, 32, 32, 32)
+    with pytest.raises(ConfigError, match=r"tile must be a multiple of 4"):
+        export_onnx(checkpoint, tmp_path / "n.onnx", picking={"tile": 30})
+    with pytest.raises(ConfigError, match=r"picking\.speed"):
+        export_onnx(checkpoint, tmp_path / "n.onnx", picking={"speed": 3})
+
+
 def test_half_weights_take_half_the_place_and_agree(run_files, tmp_path):
     config = load_config(run_files.config)
     network = config.network.model_copy(update={"widths": (16, 32)})
@@ -87,7 +100,7 @@ def test_a_file_that_does_not_agree_is_not_written(checkpoint, tmp_path, monkeyp
     def spoil(model):
         for item in model.graph.initializer:
             if item.name.endswith("final_conv.bias"):
-                values = onnx.numpy_helper.to_array(item) + [3.0, 0, 0, 0]
+                values = onnx.numpy_helper.to_array(item) + np.array([3.0, 0, 0, 0])
                 item.CopyFrom(
                     onnx.numpy_helper.from_array(values.astype("f4"), item.name)
                 )

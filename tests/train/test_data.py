@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dep.train.config import ConfigError, load_config
-from dep.train.data import PatchSampler, _cut, load_tomograms, read_centres
+from dep.train.data import PatchSampler, _cut, load_tomograms
 
 
 @pytest.fixture
@@ -46,25 +46,15 @@ def test_patches_hold_particles(tomograms):
     assert all(sampler(step)[1].any(axis=(1, 2, 3)).all() for step in range(20))
 
 
-def test_other_classes_are_counted_and_left_out(run_files):
-    xyz, ids, left_out = read_centres(run_files.folder / "tomo.csv", ["a", "b"])
-    assert len(xyz) == len(ids) == 10
-    assert left_out == {"bead": 5, "vesicle": 1}
+def test_classes_that_are_not_configured_are_left_out(tomograms):
+    assert np.bincount(tomograms[0].class_id).tolist() == [0, 5, 5, 5]
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("name,x,y\n", "missing class, z"),
-        ("class,x,y,z\na,1,2,three\n", r"line 2: .*'three'"),
-        ("class,x,y,z\na,1,2\n", "line 2"),
-    ],
-)
-def test_malformed_coordinates_name_the_line(tmp_path, text, says):
-    path = tmp_path / "c.csv"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=says):
-        read_centres(path, ["a"])
+def test_malformed_coordinates_name_file_and_line(run_files):
+    (run_files.folder / "tomo.csv").write_text("class,x,y,z\na,1,2,three\n")
+    config = load_config(run_files.config)
+    with pytest.raises(ConfigError, match=r"tomo\.csv.*line 2.*three"):
+        load_tomograms(config.data.train, config)
 
 
 def test_every_wrong_source_is_listed(run_files):

@@ -2,9 +2,11 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
 
+from dep.engine.tiles import plan_tiles
 from dep.train import (
     CheckpointError,
     TrainingError,
@@ -12,7 +14,10 @@ from dep.train import (
     load_config,
     train,
 )
-from dep.train.fit import learning_rate
+from dep.train.data import load_tomograms
+from dep.train.network import ResUNet3D
+from dep.train.state import learning_rate, network_config
+from dep.train.validate import f1_alpha, validate
 
 
 def with_training(config, **changes):
@@ -91,7 +96,7 @@ def test_a_run_starts_from_other_weights(run_files, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(run_files, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "dep.train.fit.picking_loss",
+        "dep.train.state.picking_loss",
         lambda logits, *_: logits.sum() * float("nan"),
     )
     with pytest.raises(TrainingError, match="learning_rate"):
@@ -115,3 +120,51 @@ def test_the_rate_rises_once_and_falls_to_nothing(run_files):
     assert rates[:top] == sorted(rates[:top])
     assert rates[top:] == sorted(rates[top:], reverse=True)
     assert rates[-1] < 1e-3 * rates[top]
+
+
+def test_validation_scores_the_picks_of_the_deployed_post_processing(
+    run_files, tmp_path
+):
+    config = with_training(load_config(run_files.config), validate_every=4)
+    reports = []
+    train(config, tmp_path / "run", progress=reports.append)
+    validated = [r.step for r in reports if r.validation is not None]
+    assert validated == [4, 6]
+    with (tmp_path / "run/metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["step"]) for r in rows if r["f1_alpha"]] == validated
+    assert 0 <= float(rows[-1]["f1_alpha"]) <= 1
+
+
+def test_perfect_scores_validate_perfectly(run_files, monkeypatch):
+    """A network that knows the labels picks every reported particle."""
+    config = load_config(run_files.config)
+    (tomogram,) = load_tomograms(config.data.train, config)
+    network = ResUNet3D(network_config(config)).eval()
+    answers = iter(())
+
+    def infer(_runtime, _tiles):
+        labels = next(answers)
+        one_hot = np.zeros((1, 3, *labels.shape), np.float32)
+        for channel in range(3):
+            one_hot[0, channel] = labels == channel
+        return one_hot
+
+    def cut(tile):
+        padded = np.pad(tomogram.labels, 64)
+        z, y, x = (o + 64 for o in tile.origin)
+        part = padded[z : z + 24, y : y + 24, x : x + 24]
+        return np.where(part == 3, 0, part)  # the bead is not reported
+
+    answers = iter([cut(t) for t in plan_tiles(tomogram.labels.shape, 24, 4)])
+    monkeypatch.setattr("dep.train.runtime.TorchRuntime.infer", infer)
+    result = validate(network, config, [tomogram], torch.device("cpu"))
+    assert result.precision == 1
+    assert result.recall >= 0.8  # particles drawn on top of each other share a pick
+    assert result.class_f1 >= 0.8
+    assert result.mean_distance < 1
+
+
+def test_f1_alpha_is_the_papers():
+    assert f1_alpha(0.8, 0.9) == pytest.approx(2 * 0.8 * 0.9**3 / (0.8 + 0.9**3))
+    assert f1_alpha(0, 0) == 0
