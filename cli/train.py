@@ -1,5 +1,6 @@
 """`dep train`: train a network from one configuration file."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,19 +64,20 @@ def train(
     listen_for_termination()
     with reporting(quiet) as reporter:
         reporter.begin(settings.name, 1, 1)
-        losses: list[float] = []
+        facts: dict[str, float] = {}
 
         def show(report: "Progress") -> None:
-            losses.append(report.loss)
-            facts = {"loss": round(report.loss, 4)}
+            facts["loss"] = round(report.loss, 4)
             if report.validation is not None:
-                facts |= asdict(report.validation)
+                scores = asdict(report.validation)
+                # Without a hit there is no mean distance, and JSON has no NaN.
+                facts.update({k: v for k, v in scores.items() if math.isfinite(v)})
             reporter.advance(report.step, report.steps, **facts)
 
         try:
             checkpoint = fit(settings, folder, resume=resume, init=init, progress=show)
         except (CheckpointError, ConfigError, TrainingError) as error:
             fail(str(error), FAILED)
-        reporter.done(settings.name, checkpoint=str(checkpoint), loss=losses[-1:])
+        reporter.done(settings.name, checkpoint=str(checkpoint), **facts)
     typer.echo(f"checkpoint: {checkpoint}")
     typer.echo(f"next:       dep export {checkpoint} -o {settings.name}.onnx")

@@ -265,7 +265,7 @@ def _save(image: Image.Image, path: Path) -> None:
     """Write the PNG beside its place, then move it there."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        image.save(partial, format="PNG", optimize=True)
+        image.save(partial, format="PNG")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
