@@ -3,7 +3,6 @@
 The two conventions are told apart by their columns.
 """
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,18 +96,22 @@ def _numbers(path: Path, block: "cif.Block", tag: str) -> NDArray[np.float64]:
     )
 
 
-# `loop_`, then tags, then the end of the file or another block: no rows.
-_EMPTY_LOOP = re.compile(
-    r"^loop_[^\S\n]*\n((?:[^\S\n]*(?:_\S+[^\n]*|#[^\n]*)?\n)+)(?=\s*(?:data_|\Z))", re.M
-)
-
-
 def _without_empty_loops(text: str) -> tuple[str, set[str]]:
     """Drop loops without rows, which gemmi refuses; give the text and their tags."""
-    tags: set[str] = set()
-
-    def drop(match: re.Match[str]) -> str:
-        tags.update(re.findall(r"^\s*_(\S+)", match[1], re.M))
-        return ""
-
-    return _EMPTY_LOOP.sub(drop, text + "\n"), tags
+    kept: list[str] = []
+    dropped: set[str] = set()
+    loop: list[str] | None = None  # the lines of a loop that has no row so far
+    for line in [*text.splitlines(), "data_end_of_file"]:
+        word = line.split(maxsplit=1)[0] if line.strip() else ""
+        if loop is not None and (word.startswith(("_", "#")) or not word):
+            loop.append(line)
+            continue
+        if loop is not None and word.startswith("data_"):
+            tags = (one.split()[0] for one in loop[1:] if one.lstrip().startswith("_"))
+            dropped.update(tag.removeprefix("_") for tag in tags)
+        elif loop is not None:
+            kept += loop
+        loop = [line] if word == "loop_" else None
+        if loop is None:
+            kept.append(line)
+    return "\n".join(kept[:-1]) + "\n", dropped

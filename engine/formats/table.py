@@ -132,7 +132,7 @@ def _invent(rows: Table) -> tuple[ClassInfo, ...]:
     """Make a class table of what a file holds; diameters are unknown."""
     if not rows.numbered:
         return tuple(ClassInfo(name, 0.0) for name in dict.fromkeys(rows.label))
-    most = max((int(number) for number in rows.label), default=0)
+    most = max((max(1, int(number)) for number in rows.label), default=0)
     return tuple(ClassInfo(str(number), 0.0) for number in range(1, most + 1))
 
 

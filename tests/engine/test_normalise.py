@@ -26,7 +26,7 @@ def of(array):
 def test_integers_are_summed_exactly(array):
     values = [int(value) for value in array.ravel()]
     if len(set(values)) == 1:
-        with pytest.raises(TomogramError, match="all .* voxels have the value"):
+        with pytest.raises(TomogramError, match=r"all .* voxels have the value"):
             of(array)
         return
     found = of(array)

@@ -1,5 +1,7 @@
 """Tiles cover a tomogram: every voxel is owned exactly once, deep inside its tile."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +35,7 @@ def test_a_core_lies_at_least_the_margin_inside_its_tile(length, edge_and_margin
     spans = plan_axis(length, edge, margin)
     assert spans[0].start == 0
     assert spans[-1].stop == length
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert before.stop == after.start
     for span in spans:
         assert span.start < span.stop

@@ -176,7 +176,7 @@ class TestVoxelSize:
 
     @pytest.mark.parametrize("size", [0, -1.0, float("nan"), float("inf")])
     def test_that_makes_no_sense(self, tmp_path, size):
-        with pytest.raises(VoxelSizeError, match="makes no sense.*--voxel-size"):
+        with pytest.raises(VoxelSizeError, match=r"makes no sense.*--voxel-size"):
             open_volume(write(tmp_path / "a.mrc", voxels()), size)
 
 
@@ -300,7 +300,7 @@ class TestRefused:
                 pass
 
         monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
-        with pytest.raises(TomogramError, match="No space left.*TMPDIR"):
+        with pytest.raises(TomogramError, match=r"No space left.*TMPDIR"):
             open_volume(path)
 
 

@@ -1,0 +1,334 @@
+"""Coordinate files mean what their formats say, and are read back as they were."""
+
+import csv
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dep.engine import ClassInfo, Picks, PicksError
+from dep.engine.formats import FORMATS, format_of
+
+CLASSES = (ClassInfo("1bxn", 122.0), ClassInfo("big one", 216.5))
+SUFFIX = {"relion5": ".star", "star": ".star", "csv": ".csv", "coords": ".coords"}
+
+
+def picks_of(n=5, **changes):
+    rng = np.random.default_rng(n)
+    return Picks(
+        **{
+            "xyz": rng.uniform(0, 99, (n, 3)),
+            "class_id": rng.integers(1, 3, n),
+            "score": np.sort(rng.uniform(0, 1, n))[::-1],
+            "classes": CLASSES,
+            "tomogram": "TS_01",
+            "shape": (50, 101, 100),
+            "voxel_size": 13.48,
+            **changes,
+        }
+    )
+
+
+def star(path):
+    """Read a STAR file with another program's reader."""
+    import starfile
+
+    return starfile.read(path, always_dict=True, parse_as_string=["rlnTomoName"])
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("n", [0, 1, 7, 300])
+def test_what_is_written_is_read_back(tmp_path, form, n):
+    picks = picks_of(n)
+    path = picks.write(tmp_path / "new" / f"TS_01{SUFFIX[form]}", form)
+    found = Picks.read(path, classes=CLASSES)
+    np.testing.assert_allclose(found.xyz, picks.xyz, atol=6e-4)
+    np.testing.assert_array_equal(found.class_id, picks.class_id)
+    if form != "coords":
+        np.testing.assert_allclose(found.score, picks.score, atol=6e-5)
+    assert found.tomogram == "TS_01"
+    assert found.classes == CLASSES
+    if form in ("relion5", "star"):
+        assert found.shape == picks.shape
+        assert found.voxel_size == picks.voxel_size
+        assert Picks.read(path).classes == CLASSES
+
+
+class TestRelion5:
+    def test_coordinates_count_from_the_centre_in_angstrom(self, tmp_path):
+        """Voxel size / 2 is 0; sizes x, y, z are 100, 101, 50."""
+        picks = picks_of(2, xyz=[[50, 50.5, 25], [0, 0, 0]], class_id=[1, 2])
+        table = star(picks.write(tmp_path / "a.star"))["particles"]
+        columns = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
+        np.testing.assert_allclose(
+            table[columns].to_numpy(),
+            [[0, 0, 0], [-50 * 13.48, -50.5 * 13.48, -25 * 13.48]],
+            atol=1e-3,
+        )
+        assert list(table["rlnTomoName"]) == ["TS_01"] * 2
+        assert list(table["rlnClassNumber"]) == [1, 2]
+        assert list(table["rlnOpticsGroup"]) == [1, 1]
+        np.testing.assert_allclose(
+            table["rlnAutopickFigureOfMerit"], picks.score, atol=1e-4
+        )
+
+    def test_binning_cancels_out(self):
+        """The same place in a tomogram of half the voxel size is the same number."""
+        from io import StringIO
+
+        from dep.engine.formats import relion5
+
+        def lines(factor):
+            stream = StringIO()
+            picks = picks_of(
+                3,
+                xyz=np.array([[1, 2, 3], [40, 50, 20], [99, 10, 5]]) * factor,
+                class_id=[1, 1, 2],
+                shape=tuple(n * factor for n in (50, 102, 100)),
+                voxel_size=12.0 / factor,
+            )
+            relion5.write(picks, stream)
+            return [line for line in stream.getvalue().splitlines() if "TS_01 " in line]
+
+        assert lines(1) == lines(4)
+
+    def test_the_optics_block(self, tmp_path):
+        optics = star(picks_of().write(tmp_path / "a.star"))["optics"]
+        assert optics.iloc[0].to_dict() == {
+            "rlnOpticsGroup": 1,
+            "rlnOpticsGroupName": "opticsGroup1",
+            "rlnImagePixelSize": 13.48,
+        }
+
+    def test_is_what_a_star_suffix_means(self, tmp_path):
+        assert format_of(tmp_path / "a.star") == "relion5"
+        assert "particles" in star(picks_of().write(tmp_path / "a.STAR"))
+
+    def test_needs_shape_and_voxel_size(self, tmp_path):
+        for lacking in ("shape", "voxel_size"):
+            with pytest.raises(
+                PicksError, match=r"TS_01: RELION 5 .*shape or voxel size"
+            ):
+                picks_of(**{lacking: None}).write(tmp_path / "a.star")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_of_relion_s_own(self, tmp_path):
+        path = tmp_path / "particles.star"
+        path.write_text(
+            "\n# version 50001\n\ndata_general\n\n_rlnTomoSubTomosAre2DStacks  1\n\n"
+            "# version 50001\n\ndata_particles\n\nloop_ \n"
+            "_rlnCenteredCoordinateXAngst #1\n_rlnCenteredCoordinateYAngst #2\n"
+            "_rlnCenteredCoordinateZAngst #3\n_rlnTomoName #4\n"
+            " 0.0   10.0  -20.0   TS_01 \n 5.0   10.0  -20.0   TS_02 \n\n"
+        )
+        found = Picks.read(path, tomogram="TS_01", shape=(20, 20, 20), voxel_size=10.0)
+        np.testing.assert_allclose(found.xyz, [[10, 11, 8]])
+        assert found.tomogram == "TS_01"
+        with pytest.raises(PicksError, match=r"shape=\.\.\., voxel_size=\.\.\."):
+            Picks.read(path, tomogram="TS_01")
+        with pytest.raises(PicksError, match="holds 2 tomograms \\(TS_01, TS_02\\)"):
+            Picks.read(path, shape=(20, 20, 20), voxel_size=10.0)
+        with pytest.raises(PicksError, match="no tomogram 'TS_03'"):
+            Picks.read(path, tomogram="TS_03", shape=(20, 20, 20), voxel_size=10.0)
+
+
+def test_plain_star_holds_voxels(tmp_path):
+    picks = picks_of()
+    table = star(picks.write(tmp_path / "a.star", "star"))["particles"]
+    columns = [f"rlnCoordinate{axis}" for axis in "XYZ"]
+    np.testing.assert_allclose(table[columns].to_numpy(), picks.xyz, atol=6e-4)
+
+
+@pytest.mark.parametrize("form", ["relion5", "star"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "001",
+        "1e5",
+        "nan",
+        "a b",
+        "it's",
+        'say "x"',
+        "data_1",
+        "loop_",
+        "#7",
+        "-",
+        "é",
+        "_x",
+        "$a",
+        "TS_01",
+        ";x",
+        "?",
+        ".",
+    ],
+)
+def test_names_stay_text_for_every_reader(tmp_path, form, name):
+    from gemmi import cif
+
+    path = picks_of(3, tomogram=name).write(tmp_path / "a.star", form)
+    assert Picks.read(path).tomogram == name
+    if name not in ("nan", "it's", 'say "x"'):  # which starfile cannot tell
+        assert set(star(path)["particles"]["rlnTomoName"]) == {name}
+    column = cif.read(str(path)).find_block("particles").find_loop("_rlnTomoName")
+    assert {cif.as_string(value) for value in column} == {name}
+
+
+@pytest.mark.parametrize("name", ["a\nb", '"both" it\'s'])
+def test_names_that_no_star_file_can_hold(tmp_path, name):
+    with pytest.raises(PicksError, match="cannot be written to a STAR file"):
+        picks_of(tomogram=name).write(tmp_path / "a.star")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_csv_has_the_columns_promised(tmp_path):
+    picks = picks_of(3, tomogram='a, "b"', class_id=[1, 2, 1])
+    with picks.write(tmp_path / "a.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["tomogram", "class", "x", "y", "z", "score"]
+    assert [row["class"] for row in rows] == ["1bxn", "big one", "1bxn"]
+    assert {row["tomogram"] for row in rows} == {'a, "b"'}
+    assert float(rows[1]["x"]) == pytest.approx(picks.xyz[1, 0], abs=6e-4)
+
+
+def test_coords_is_class_x_y_z(tmp_path):
+    picks = picks_of(2, xyz=[[1, 2, 3], [4.5, 5, 6]], class_id=[2, 1])
+    text = picks.write(tmp_path / "a.coords").read_text()
+    assert text == "2\t1.000\t2.000\t3.000\n1\t4.500\t5.000\t6.000\n"
+
+
+def test_coords_of_three_columns_are_of_one_class(tmp_path):
+    (tmp_path / "TS_9.coords").write_text("# x y z\n\n1 2 3\n  4\t5 6.5\n")
+    found = Picks.read(tmp_path / "TS_9.coords")
+    np.testing.assert_allclose(found.xyz, [[1, 2, 3], [4, 5, 6.5]])
+    assert (found.tomogram, found.classes) == ("TS_9", (ClassInfo("1", 0.0),))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    xyz=st.lists(
+        st.tuples(*[st.floats(-1e4, 1e4, width=32)] * 3), min_size=1, max_size=20
+    ),
+    form=st.sampled_from(list(FORMATS)),
+)
+def test_any_coordinate_survives(tmp_path_factory, xyz, form):
+    path = tmp_path_factory.mktemp("any") / f"a{SUFFIX[form]}"
+    many = len(xyz)
+    picks = picks_of(many, xyz=xyz, class_id=[1] * many, score=np.linspace(1, 0, many))
+    found = Picks.read(picks.write(path, form), classes=CLASSES)
+    np.testing.assert_allclose(found.xyz, picks.xyz, atol=2e-3)
+
+
+MALFORMED = [
+    ("a.csv", "", "no column class_id, x, y, z in the first line"),
+    ("a.csv", "class,x,y\na,1,2\n", "no column z"),
+    ("a.csv", "class,x,y,z\na,1,2\n", "line 2: expected 4 fields, found 3"),
+    ("a.csv", "class,x,y,z\na,1,2,3\nb,1,two,3\n", "line 3, y: expected a number, fo"),
+    ("a.csv", "class,x,y,z\na,1,2,nan\n", "line 2, z: expected a number, found 'nan'"),
+    ("a.csv", "class,x,y,z\n,1,2,3\n", "line 2, class: expected a name"),
+    ("a.csv", "class_id,x,y,z\n1.5,1,2,3\n", "expected a whole number, found '1.5'"),
+    ("a.coords", "1 2\n", "line 1: expected 'class x y z' or 'x y z', found 2 fields"),
+    ("a.coords", "1 2 3 4\n\na 1 2 3\n", "line 3, class: expected a number, found 'a'"),
+    ("a.coords", "0 1 2 3\n", "class 0 in row 1, expected 1 to 1"),
+    ("a.star", "hello", "not a STAR file"),
+    ("a.star", "data_\nloop_\n_rlnCoordinateX\n_b\n1 2 3\n", "not a STAR file"),
+    ("a.star", "data_\nloop_\n_a\n1\n", "no coordinates; expected columns rlnCoord"),
+    ("a.star", "data_x\nloop_\n_rlnCoordinateX\n1\n", "has no column rlnCoordinateY"),
+    (
+        "a.star",
+        "data_x\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 c\n",
+        "row 1, rlnCoordinateZ: expected a number, found 'c'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "words"), MALFORMED)
+def test_malformed_files_are_refused_with_their_place(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(PicksError) as caught:
+        Picks.read(tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert words in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(PicksError, match="no such file"):
+        Picks.read(tmp_path / "none.csv")
+    (tmp_path / "dir.csv").mkdir()
+    with pytest.raises(PicksError, match="cannot be read"):
+        Picks.read(tmp_path / "dir.csv")
+    (tmp_path / "a.csv").write_bytes(b"class,x,y,z\n\xff\xfe,1,2,3\n")
+    with pytest.raises(PicksError, match="not a text file in UTF-8"):
+        Picks.read(tmp_path / "a.csv")
+
+
+def test_a_class_that_is_not_in_the_table(tmp_path):
+    (tmp_path / "a.csv").write_text("class,x,y,z\nx,1,2,3\n")
+    with pytest.raises(
+        PicksError, match="class 'x' is not among the classes 1bxn, big"
+    ):
+        Picks.read(tmp_path / "a.csv", classes=CLASSES)
+
+
+def test_unknown_formats_list_those_there_are(tmp_path):
+    with pytest.raises(PicksError, match=r"unknown format 'xml'.*relion5, star, csv"):
+        picks_of().write(tmp_path / "a.star", "xml")
+    with pytest.raises(PicksError, match=r"suffix '\.txt'; expected \.star, \.csv"):
+        picks_of().write(tmp_path / "a.txt")
+
+
+def test_a_comment_edited_by_hand_is_passed_over(tmp_path):
+    path = picks_of(2).write(tmp_path / "a.star", "star")
+    path.write_text(path.read_text().replace('"shape_zyx"', '"shape'))
+    found = Picks.read(path)
+    assert len(found) == 2
+    assert found.shape is None
+
+
+def test_reading_does_not_blow_up_on_a_long_header(tmp_path):
+    """A header whose loop has rows, with many tags, is read in no time."""
+    tags = "".join(f"_rlnTag{n}" + "x" * 60 + f" #{n}\n" for n in range(60))
+    row = " ".join(["1"] * 60)
+    (tmp_path / "a.star").write_text(f"data_\n\nloop_\n{tags}{row}\n")
+    start = time.perf_counter()
+    with pytest.raises(PicksError, match="no coordinates"):
+        Picks.read(tmp_path / "a.star")
+    assert time.perf_counter() - start < 1
+
+
+class TestPicks:
+    def test_are_frozen_copies(self):
+        xyz = np.zeros((1, 3))
+        picks = picks_of(1, xyz=xyz)
+        xyz[:] = 9
+        assert not picks.xyz.any()
+        with pytest.raises(ValueError, match="read-only"):
+            picks.xyz[0] = 1
+        with pytest.raises(AttributeError):
+            picks.xyz = xyz
+        assert (picks.xyz.dtype, picks.class_id.dtype, picks.score.dtype) == (
+            np.float32,
+            np.int32,
+            np.float32,
+        )
+
+    def test_count_by_class_in_the_table_s_order(self):
+        picks = picks_of(3, class_id=[2, 2, 2])
+        assert picks.counts() == {"1bxn": 0, "big one": 3}
+        assert picks.class_names == ["big one"] * 3
+        assert len(picks) == 3
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"xyz": np.zeros((2, 2))}, r"expected coordinates \(n, 3\)"),
+            ({"class_id": [1]}, "2 coordinates, but classes of shape"),
+            ({"class_id": [0, 1]}, "class ids from 0 to 1, expected 1 to 2"),
+            ({"class_id": [1, 3]}, "class ids from 1 to 3"),
+            ({"score": [np.nan, 1]}, "not finite"),
+        ],
+    )
+    def test_arrays_that_do_not_fit(self, change, words):
+        with pytest.raises(PicksError, match=words):
+            picks_of(2, **change)
