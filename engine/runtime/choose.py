@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import TypedDict, get_args
 
 from dep.engine.card import ModelCard
 from dep.engine.choices import Device, RuntimeName, RuntimePrecision
@@ -16,6 +16,12 @@ from dep.engine.runtime.protocol import Runtime
 from dep.kernels import available_threads
 
 INSTALL_CPU = "pip install 'dep[cpu]'"
+
+
+class _Options(TypedDict):
+    precision: str
+    threads: int
+    batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def open_runtime(
     precision : {"auto", "f32", "bf16"}
         Of the arithmetic; `auto` is float32.
     runtime : {"auto", "openvino", "onnxruntime"}
-        `auto` takes OpenVINO when it is installed.
+        `auto` takes OpenVINO where it works, else ONNX Runtime.
     threads : int, optional
         Default: the cores that this process may use.
     batch : int, optional
@@ -114,30 +120,46 @@ def open_runtime(
             "model."
         )
         raise DeviceError(message)
-    wanted = "f32" if precision == "auto" else precision
-    several = threads or available_threads()
-    if runtime in ("auto", "openvino"):
-        try:
-            return openvino_cpu.OpenVinoCpu(
-                path, card, precision=wanted, threads=several, batch=batch or 1
-            )
-        except ModuleNotFoundError as error:
-            if runtime == "openvino":
-                message = f"OpenVINO is not installed: {INSTALL_CPU}"
-                raise DeviceError(message) from error
+    options: _Options = {
+        "precision": "f32" if precision == "auto" else precision,
+        "threads": threads or available_threads(),
+        "batch": batch or 1,
+    }
+    if runtime == "auto":
+        runtime = _fastest()
     try:
-        return onnxruntime_cpu.OnnxRuntimeCpu(
-            path, card, precision=wanted, threads=several, batch=batch or 1
-        )
+        if runtime == "openvino":
+            return openvino_cpu.OpenVinoCpu(path, card, **options)
+        return onnxruntime_cpu.OnnxRuntimeCpu(path, card, **options)
     except ModuleNotFoundError as error:
-        message = (
-            "ONNX Runtime is not installed"
-            if runtime == "onnxruntime"
-            else "neither OpenVINO nor ONNX Runtime is installed, nothing can compute "
-            "the network"
-        )
-        message = f"{message}: {INSTALL_CPU}"
+        message = f"{runtime} is not installed: {INSTALL_CPU}"
         raise DeviceError(message) from error
+
+
+def _fastest() -> RuntimeName:
+    """Name the fastest runtime that works here.
+
+    Raises
+    ------
+    DeviceError
+        None does; says why for each.
+    """
+    problems = []
+    probes: tuple[tuple[RuntimeName, Callable[[], str | None]], ...] = (
+        ("openvino", openvino_cpu.version),
+        ("onnxruntime", onnxruntime_cpu.version),
+    )
+    for name, version in probes:
+        try:
+            if version() is not None:
+                return name
+            problems.append(f"{name} is not installed")
+        except DeviceError as error:
+            problems.append(f"{name}: {error}")
+    message = (
+        f"nothing here can compute the network ({'; '.join(problems)}): {INSTALL_CPU}"
+    )
+    raise DeviceError(message)
 
 
 def _check(name: str, value: str, options: tuple[str, ...]) -> None:

@@ -140,7 +140,7 @@ def _import() -> ModuleType:
         raise DeviceError(message) from error
     finally:
         if hide:
-            del sys.modules[hidden]
+            sys.modules.pop(hidden, None)
 
 
 def _shapes(ports: Any) -> dict[str, list[Edge]]:  # noqa: ANN401 - OpenVINO's ports

@@ -83,15 +83,28 @@ def test_auto_without_openvino_takes_onnx_runtime(tiny_model, card, missing):
     pytest.importorskip("onnxruntime")
     missing("openvino")
     assert open_runtime(tiny_model, card).name.startswith("onnxruntime 1")
-    with pytest.raises(DeviceError, match=r"OpenVINO is not installed: pip install"):
+    with pytest.raises(DeviceError, match=r"openvino is not installed: pip install"):
+        open_runtime(tiny_model, card, runtime="openvino")
+
+
+def test_auto_passes_over_what_is_broken(tiny_model, card, monkeypatch):
+    pytest.importorskip("onnxruntime")
+
+    def broken():
+        message = "OpenVINO is installed but broken"
+        raise DeviceError(message)
+
+    monkeypatch.setattr(openvino_cpu, "_import", broken)
+    assert open_runtime(tiny_model, card).name.startswith("onnxruntime 1")
+    with pytest.raises(DeviceError, match="installed but broken"):
         open_runtime(tiny_model, card, runtime="openvino")
 
 
 def test_nothing_is_installed(tiny_model, card, missing):
     missing("openvino", "onnxruntime")
-    with pytest.raises(DeviceError, match=r"neither OpenVINO nor ONNX Runtime .*cpu"):
+    with pytest.raises(DeviceError, match=r"nothing here can compute .*\[cpu\]"):
         open_runtime(tiny_model, card)
-    with pytest.raises(DeviceError, match="ONNX Runtime is not installed"):
+    with pytest.raises(DeviceError, match="onnxruntime is not installed"):
         open_runtime(tiny_model, card, runtime="onnxruntime")
     assert [one.problem for one in installed()] == ["not installed"] * 2
 
