@@ -34,7 +34,7 @@ $(PICK)/pyvenv.cfg:
 # `pip install .` would reuse a stale build/lib, so it goes first.
 $(PICK)/installed: $(SOURCES) constraints.txt | $(PICK)/pyvenv.cfg
 	rm -rf build
-	@echo 'Installing dep into $(PICK); the first time this downloads about 150 MB.'
+	@echo 'Installing dep into $(PICK); the first time this downloads about 120 MB.'
 	$(PICK)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt '.[cpu,picture]'
 	rm -rf build
 	touch $@

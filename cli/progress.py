@@ -151,8 +151,8 @@ def reporting(quiet: bool) -> Iterator[Reporter]:
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         TextColumn("{task.fields[facts]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
