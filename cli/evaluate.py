@@ -29,7 +29,7 @@ def evaluate(
         Path | None,
         typer.Option(
             help="Take class table and diameters from this model "
-            "[default: the picks' own, else the bundled model's]."
+            "(default: the picks' own, else the bundled model's)."
         ),
     ] = None,
     tomogram: Annotated[
@@ -39,7 +39,7 @@ def evaluate(
     voxel_size: Annotated[
         float | None,
         typer.Option(
-            metavar="ÅNGSTRÖM", help="Of the tomogram [default: the picks' or model's]."
+            metavar="ÅNGSTRÖM", help="Of the tomogram (default: the picks' or model's)."
         ),
     ] = None,
     as_json: Annotated[

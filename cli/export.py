@@ -31,7 +31,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="TOMOGRAM",
-            help="Compare on this one [default: the configuration's own].",
+            help="Compare on this one (default: the configuration's own).",
         ),
     ] = None,
     overwrite: Annotated[

@@ -46,7 +46,7 @@ def pick(
         typer.Option(
             "--engine",
             metavar="MODEL",
-            help="Model file [default: the bundled one].",
+            help="Model file (default: the bundled one).",
             rich_help_panel=MODEL_OPTIONS,
         ),
     ] = None,
@@ -70,7 +70,7 @@ def pick(
         int | None,
         typer.Option(
             min=1,
-            help="CPU threads [default: the cores this process may use].",
+            help="CPU threads (default: the cores this process may use).",
             rich_help_panel=MODEL_OPTIONS,
         ),
     ] = None,

@@ -28,7 +28,7 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Folder of the run [default: runs/CONFIG's name]."
+            "--out", "-o", help="Folder of the run (default: runs/CONFIG's name)."
         ),
     ] = None,
     resume: Annotated[

@@ -216,7 +216,7 @@ def _scale_bar(
 ) -> None:
     """Draw a bar of a round number of nanometres, at most a third of the panel wide."""
     nm_per_pixel = voxel_size / 10 / scale
-    longest = panel_w / 3 * nm_per_pixel
+    longest = panel_w / 3 * nm_per_pixel * (1 + 1e-9)  # a rounded 100 counts as 100
     unit = 10.0 ** math.floor(math.log10(longest))
     length = max(step * unit for step in (1, 2, 5) if step * unit <= longest)
     pixels = length / nm_per_pixel
