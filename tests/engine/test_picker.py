@@ -1,6 +1,10 @@
 """A model opened once picks many tomograms, and says clearly when it cannot."""
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -308,3 +312,28 @@ def test_the_development_tomograms_open_and_pick(shared_data, tiny_model):
             crop = volume.read(0, 48)[:, :64, :64]
             picks = one.pick(crop, volume.voxel_size, t_seg=0.3)
     assert picks.shape == (48, 64, 64)
+
+
+def test_an_interrupt_ends_the_process_soon(tiny_model):
+    code = (
+        "import numpy as np\n"
+        "from dep.engine import Picker\n"
+        "noise = np.random.default_rng(0).normal(size=(300, 300, 300)).astype('f4')\n"
+        "tell = lambda done, total, stage: done == 3 and print('go', flush=True)\n"
+        f"Picker({str(tiny_model)!r}).pick(noise, 10.0, progress=tell)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell may have told its children to ignore interrupts; ours must not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout.readline() == "go\n"
+    process.send_signal(signal.SIGINT)
+    start = time.perf_counter()
+    _, error = process.communicate(timeout=30)
+    assert time.perf_counter() - start < 5
+    assert process.returncode in (-signal.SIGINT, 130)
+    assert error.count("KeyboardInterrupt") == 1
