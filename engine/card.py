@@ -79,7 +79,7 @@ class ModelCard:
     iterations : int or tuple of int
         Mean-pooling repeats; one per class in per-class assembly if a tuple.
     precision : {"fp32", "fp16", "bf16", "int8"}
-        Of the arithmetic that the file asks for; its weights may be stored in fewer bits.
+        Of the arithmetic that the file asks for; weights may be stored in fewer bits.
     trained_on, software : str
         What it was trained on; what wrote it, such as ``dep 0.1.0``.
     weights_digest : str

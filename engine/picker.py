@@ -23,7 +23,6 @@ from dep.engine.errors import (
     DeviceError,
     ModelError,
     TomogramError,
-    VoxelSizeError,
 )
 from dep.engine.model_file import read_card
 from dep.engine.normalise import Normaliser, measure
@@ -35,10 +34,10 @@ from dep.engine.settings import PickSettings
 from dep.engine.stats import PickStats
 from dep.engine.tiles import TilePlan, plan_tiles
 from dep.engine.volume import Volume, open_volume
+from dep.engine.voxel_frame import fit_voxel_size
 from dep.kernels import deduplicate
 
 DEFAULT_MODEL = Path(__file__).parent / "data" / "default.onnx"
-VOXEL_SIZE_TOLERANCE = 0.05
 
 
 class Picker:
@@ -303,46 +302,6 @@ def model_path(model: str | PathLike[str] | None) -> Path:
         )
         raise ModelError(message)
     return DEFAULT_MODEL
-
-
-def fit_voxel_size(
-    volume: Volume, card: ModelCard, *, rescale: bool, ignore: bool
-) -> tuple[Volume | ResampledVolume, tuple[str, ...]]:
-    """Bring a tomogram to the card's voxel size, or refuse it.
-
-    Returns
-    -------
-    (source, warnings)
-        The tomogram itself, or resampled.
-
-    Raises
-    ------
-    VoxelSizeError
-        The voxel sizes differ by more than 5 % and neither `rescale` nor `ignore`.
-    """
-    found, wanted = volume.voxel_size, card.voxel_size
-    label = volume.path or volume.name
-    if rescale and found != wanted:
-        warnings: tuple[str, ...] = ()
-        if found > wanted * (1 + VOXEL_SIZE_TOLERANCE):
-            warnings = (
-                f"{label}: voxels of {found:g} Å are coarser than the model's "
-                f"{wanted:g} Å; resampling cannot restore what they do not hold",
-            )
-        return ResampledVolume(volume, wanted), warnings
-    if abs(found / wanted - 1) <= VOXEL_SIZE_TOLERANCE:
-        return volume, ()
-    if ignore:
-        return volume, (
-            f"{label}: picked at voxels of {found:g} Å with a model for "
-            f"{wanted:g} Å, as asked",
-        )
-    message = (
-        f"{label}: the voxel size is {found:g} Å, the model {card.name!r} was trained "
-        f"at {wanted:g} Å. Give --rescale to resample the tomogram while reading, "
-        "--voxel-size if the header is wrong, or --ignore-voxel-size to pick anyway."
-    )
-    raise VoxelSizeError(message)
 
 
 def _joined(

@@ -18,8 +18,9 @@ from dep.engine import (
     TomogramError,
     VoxelSizeError,
 )
-from dep.engine.picker import fit_voxel_size, model_path
+from dep.engine.picker import model_path
 from dep.engine.resample import ResampledVolume
+from dep.engine.voxel_frame import fit_voxel_size
 
 DARK = [(10, 12, 14), (30, 28, 12)]  # the balls of the tomogram, x, y, z
 BRIGHT = [(28, 10, 20)]
@@ -318,7 +319,7 @@ def test_an_interrupt_ends_the_process_soon(tiny_model):
     code = (
         "import numpy as np\n"
         "from dep.engine import Picker\n"
-        "noise = np.random.default_rng(0).normal(size=(300, 300, 300)).astype('f4')\n"
+        "noise = np.random.default_rng(0).normal(size=(160, 200, 200)).astype('f4')\n"
         "tell = lambda done, total, stage: done == 3 and print('go', flush=True)\n"
         f"Picker({str(tiny_model)!r}).pick(noise, 10.0, progress=tell)\n"
     )
