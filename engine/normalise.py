@@ -72,7 +72,7 @@ def measure(
     voxels = depth * height * width
     if low == high:
         message = (
-            f"{source.name}: all {voxels} voxels have the value {low:g}. "
+            f"{source.label}: all {voxels} voxels have the value {low:g}. "
             "Expected a tomogram; the file may be a mask or an unfinished one."
         )
         raise TomogramError(message)
@@ -80,7 +80,7 @@ def measure(
     variance = (power - total * (total / voxels)) / voxels
     if not variance > 0 or max(-low, high) > np.finfo(np.float32).max:
         message = (
-            f"{source.name}: the spread of the voxels cannot be computed "
+            f"{source.label}: the spread of the voxels cannot be computed "
             f"(from {low:g} to {high:g}). Expected values that float32 can hold."
         )
         raise TomogramError(message)
@@ -97,7 +97,7 @@ def _pivot(source: PlaneSource) -> float:
 def _not_finite(source: PlaneSource, z: int, plane: NDArray[Any]) -> TomogramError:
     bad = int(plane.size - np.count_nonzero(np.isfinite(plane)))
     return TomogramError(
-        f"{source.name}: {bad} voxels of plane {z} (of {source.shape[0]}, from 0) are "
+        f"{source.label}: {bad} voxels of plane {z} (of {source.shape[0]}, from 0) are "
         "NaN or infinite. Expected finite values: reconstruct the tomogram again, or "
         "replace them."
     )

@@ -244,7 +244,7 @@ class Picker:
         """Stream with the network to ourselves, and say which tomogram failed."""
         with self._busy:
             if self._closed:
-                message = f"{source.name}: the picker is closed"
+                message = f"{source.label}: the picker is closed"
                 raise DepError(message)
             try:
                 return stream(
@@ -258,11 +258,11 @@ class Picker:
                     progress=progress,
                 )
             except DeviceError as error:
-                message = f"{source.name}: {error}"
+                message = f"{source.label}: {error}"
                 raise DeviceError(message) from error
             except MemoryError as error:
                 message = (
-                    f"{source.name}: not enough memory for tiles of "
+                    f"{source.label}: not enough memory for tiles of "
                     f"{plan.edge} voxels; use a smaller batch or a machine with more"
                 )
                 raise TomogramError(message) from error
@@ -322,7 +322,7 @@ def _nothing(
     if len(kept):
         return ()
     return (
-        f"{volume.path or volume.name}: nothing was found. The model expects "
+        f"{volume.label}: nothing was found. The model expects "
         f"{card.contrast} particles in voxels of {card.voxel_size:g} Å: if they have "
         "the other contrast here, invert it (--invert).",
     )

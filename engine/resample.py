@@ -43,7 +43,7 @@ class ResampledVolume:
     def __init__(self, volume: Volume, voxel_size: float) -> None:
         self.factor = voxel_size / volume.voxel_size
         self.voxel_size = voxel_size
-        self.name = volume.name
+        self.label = volume.label
         z, y, x = (resampled_length(n, self.factor) for n in volume.shape)
         self.shape = (z, y, x)
         self._volume: PlaneSource = volume

@@ -20,8 +20,8 @@ class PlaneSource(Protocol):
     """Planes (z, y, x) that can be read in turn."""
 
     @property
-    def name(self) -> str:
-        """What messages and outputs call it."""
+    def label(self) -> str:
+        """What messages call it: its file, or its name where there is none."""
         ...
 
     @property
@@ -119,9 +119,14 @@ class Volume:
     def array(self) -> NDArray[Any]:
         """The voxels (z, y, x), read-only in spirit; a memory map for a file."""
         if self._array is None:
-            message = f"{self.path or self.name}: the tomogram is closed"
+            message = f"{self.label}: the tomogram is closed"
             raise TomogramError(message)
         return self._array
+
+    @property
+    def label(self) -> str:
+        """What messages call it: its file, or its name where there is none."""
+        return str(self.path or self.name)
 
     def read(self, z0: int, z1: int) -> NDArray[Any]:
         """Give a view of planes z0 to z1 - 1, as stored."""

@@ -24,7 +24,7 @@ def fit_voxel_size(
         The voxel sizes differ by more than 5 % and neither `rescale` nor `ignore`.
     """
     found, wanted = volume.voxel_size, card.voxel_size
-    label = volume.path or volume.name
+    label = volume.label
     if rescale and found != wanted:
         warnings: tuple[str, ...] = ()
         if found > wanted * (1 + VOXEL_SIZE_TOLERANCE):

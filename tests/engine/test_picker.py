@@ -242,10 +242,10 @@ def test_a_failure_of_the_runtime_names_the_tomogram(tiny_model, tomogram, fake)
     with Picker(tiny_model) as one:
         one.runtime.close()
         one.runtime = fake(failure=DeviceError("out of memory"), after=2)
-        with pytest.raises(DeviceError, match="TS_01: out of memory"):
+        with pytest.raises(DeviceError, match=r"TS_01\.mrc: out of memory"):
             one.pick(tomogram)
         one.runtime = fake(failure=MemoryError())
-        with pytest.raises(TomogramError, match="TS_01: not enough memory"):
+        with pytest.raises(TomogramError, match=r"TS_01\.mrc: not enough memory"):
             one.pick(tomogram)
 
 
@@ -271,7 +271,7 @@ def test_a_closed_picker_says_so(tiny_model, tomogram):
     one = Picker(tiny_model)
     one.close()
     one.close()
-    with pytest.raises(DepError, match="TS_01: the picker is closed"):
+    with pytest.raises(DepError, match=r"TS_01\.mrc: the picker is closed"):
         one.pick(tomogram)
 
 
