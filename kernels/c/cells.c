@@ -105,23 +105,47 @@ static void extend(dep_box *box, int axis, int64_t from, int64_t to)
     box->high[axis] = dep_max(box->high[axis], to);
 }
 
-/* Note the columns of the row where the mask is; any = 1 with label = 0 inverts the test. */
-DEP_CLONES static int mark(const uint8_t *restrict row, int64_t width, uint8_t label,
-                           uint8_t any, uint8_t *restrict column)
+/* Columns of a region that the mask reaches: eight to a word, the rest one by one. */
+typedef struct {
+    uint64_t word[(BRICK_X + 2 * (DEP_MAX_ITERATIONS + 1)) / 8];
+    uint8_t rest[8];
+} columns;
+
+/* Note where the row is in the mask, any = 1 with label = 0 inverting the test; returns
+ * whether it is at all. Rows are short: eight bytes at a time beat vectors. */
+static int mark(const uint8_t *row, int64_t width, uint8_t label, uint8_t any, columns *c)
 {
-    uint8_t found = 0;
-    for (int64_t i = 0; i < width; i++) {
-        const uint8_t in = (row[i] == label) ^ any;
-        column[i] |= in;
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7, low = ~high;
+    uint64_t found = 0;
+    for (int64_t i = 0; i < width / 8; i++) {
+        uint64_t bytes;
+        memcpy(&bytes, row + 8 * i, sizeof bytes);
+        bytes ^= label * ones;
+        bytes |= (bytes & low) + low; /* high bit of a byte: 0 where it is the label */
+        const uint64_t in = (any ? bytes : ~bytes) & high;
+        c->word[i] |= in;
         found |= in;
     }
-    return found;
+    for (int64_t i = width / 8 * 8; i < width; i++) {
+        const uint8_t in = (row[i] == label) ^ any;
+        c->rest[i % 8] |= in;
+        found |= in;
+    }
+    return found != 0;
+}
+
+static int is_marked(const columns *c, int64_t i, int64_t width)
+{
+    if (i >= width / 8 * 8)
+        return c->rest[i % 8];
+    uint8_t bytes[8];
+    memcpy(bytes, &c->word[i / 8], sizeof bytes);
+    return bytes[i % 8] != 0;
 }
 
 int dep_cells_bounds(const dep_cells *cells, const dep_volume *labels, int label, int any,
                      dep_box *region)
 {
-    enum { WIDEST = BRICK_X + 2 * (DEP_MAX_ITERATIONS + 1) };
     const dep_box nothing = {{INT64_MAX, INT64_MAX, INT64_MAX}, {0, 0, 0}};
     dep_box coarse = nothing, fine = nothing;
     for (int64_t z = region->low[0] / CELL; z * CELL < region->high[0]; z++)
@@ -138,17 +162,17 @@ int dep_cells_bounds(const dep_cells *cells, const dep_volume *labels, int label
         coarse.high[axis] = dep_min(coarse.high[axis], region->high[axis]);
     }
 
-    uint8_t column[WIDEST] = {0};
+    columns reached = {0};
     const int64_t left = coarse.low[2], width = coarse.high[2] - left;
     for (int64_t z = coarse.low[0]; z < coarse.high[0]; z++)
         for (int64_t y = coarse.low[1]; y < coarse.high[1]; y++)
             if (mark(dep_row(labels, z, y) + left, width, (uint8_t)label, (uint8_t)any,
-                     column)) {
+                     &reached)) {
                 extend(&fine, 0, z, z + 1);
                 extend(&fine, 1, y, y + 1);
             }
     for (int64_t i = 0; i < width; i++)
-        if (column[i])
+        if (is_marked(&reached, i, width))
             extend(&fine, 2, left + i, left + i + 1);
     *region = fine;
     return fine.high[2] > 0;

@@ -16,6 +16,11 @@ typedef struct {
 /* Buffers and findings of one thread. */
 typedef struct {
     void *memory, *line, *rows, *planes, *sums;
+    /* Whether a row of `rows`, `planes` and `sums` is anything but zero: a brick is mostly
+     * background even where it is not empty. */
+    uint8_t live_row[BRICK_Y + 2 * (DEP_MAX_ITERATIONS + 1)];
+    uint8_t live_plane[(BRICK_Z + 2 * (DEP_MAX_ITERATIONS + 1)) * (BRICK_Y + 2)];
+    uint8_t live_sum[(BRICK_Z + 2) * (BRICK_Y + 2)];
     const dep_weights *weights;
     dep_candidate *found;
     int64_t count, room;

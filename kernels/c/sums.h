@@ -23,23 +23,43 @@ NAME(along_x)(const VALUE *line, const VALUE *weight, int n, int64_t width, VALU
     }
 }
 
-/* out = sum of weight[|k - at|] * rows[k], over the rows first .. last - 1 that exist;
- * row k begins at rows + k * step. */
+/* Rows that are not all zero, with the weight of each. */
+typedef struct {
+    const VALUE *row[2 * DEP_MAX_ITERATIONS + 1];
+    VALUE weight[2 * DEP_MAX_ITERATIONS + 1];
+    int count;
+} NAME(taps);
+
+/* Those of the rows k within n of `at`; row k begins at rows + k * step and is live, that is
+ * not all zero, if live[k * live_step], for k = 0 .. size - 1. */
 static inline __attribute__((always_inline)) void
-NAME(across)(const VALUE *rows, int64_t step, int64_t first, int64_t last, int64_t at,
-             const VALUE *weight, int64_t width, VALUE *out)
+NAME(gather)(const VALUE *rows, int64_t step, const uint8_t *live, int64_t live_step,
+             int64_t size, int64_t at, int n, const VALUE *weight, NAME(taps) *taps)
+{
+    taps->count = 0;
+    for (int64_t k = dep_max(at - n, 0); k < dep_min(at + n + 1, size); k++)
+        if (live[k * live_step]) {
+            taps->row[taps->count] = rows + k * step;
+            taps->weight[taps->count++] = weight[k < at ? at - k : k - at];
+        }
+}
+
+/* out = sum of weight * row over the taps; returns whether there are any. */
+static inline __attribute__((always_inline)) uint8_t
+NAME(across)(const NAME(taps) *taps, int64_t width, VALUE *out)
 {
     for (int64_t i = 0; i < width; i += LANES) {
         VECTOR sum = {0};
-        for (int64_t k = first; k < last; k++)
-            sum += LOAD(rows + k * step + i) * weight[k < at ? at - k : k - at];
+        for (int k = 0; k < taps->count; k++)
+            sum += LOAD(taps->row[k] + i) * taps->weight[k];
         STORE(out + i, sum);
     }
+    return taps->count > 0;
 }
 
 /* Fill space->sums with S of the box and one voxel around it. */
 DEP_CLONES static void NAME(fill)(const dep_volume *labels, const box_task *task,
-                                  const workspace *space)
+                                  workspace *space)
 {
     const int n = task->n;
     const dep_box *box = &task->box, *mask = &task->mask;
@@ -55,28 +75,38 @@ DEP_CLONES static void NAME(fill)(const dep_volume *labels, const box_task *task
     const int64_t mask_width = mask->high[2] - mask->low[2];
     const int64_t mask_height = mask->high[1] - mask->low[1];
     const int64_t mask_depth = mask->high[0] - mask->low[0];
+    NAME(taps) taps;
     memset(line, 0, (size_t)(pitch + 2 * n) * sizeof *line);
     VALUE *inside = line + (mask->low[2] - (box->low[2] - 1 - n));
     for (int64_t z = 0; z < mask_depth; z++) {
         for (int64_t y = 0; y < mask_height; y++) {
             const uint8_t *row =
                 dep_row(labels, mask->low[0] + z, mask->low[1] + y) + mask->low[2];
-            for (int64_t i = 0; i < mask_width; i++)
-                inside[i] = (uint8_t)((row[i] == label) ^ any);
-            NAME(along_x)(line, weight, n, width, rows + y * pitch);
+            uint8_t live = 0;
+            for (int64_t i = 0; i < mask_width; i++) {
+                const uint8_t in = (uint8_t)((row[i] == label) ^ any);
+                inside[i] = in;
+                live |= in;
+            }
+            space->live_row[y] = live;
+            if (live)
+                NAME(along_x)(line, weight, n, width, rows + y * pitch);
         }
         for (int64_t y = 0; y < height; y++) { /* of the box; at = its place in the mask */
             const int64_t at = box->low[1] - 1 + y - mask->low[1];
-            NAME(across)(rows, pitch, dep_max(at - n, 0), dep_min(at + n + 1, mask_height),
-                         at, weight, width, planes + (z * height + y) * pitch);
+            NAME(gather)(rows, pitch, space->live_row, 1, mask_height, at, n, weight, &taps);
+            space->live_plane[z * height + y] =
+                NAME(across)(&taps, width, planes + (z * height + y) * pitch);
         }
     }
     for (int64_t z = 0; z < box->high[0] - box->low[0] + 2; z++) {
         const int64_t at = box->low[0] - 1 + z - mask->low[0];
-        const int64_t first = dep_max(at - n, 0), last = dep_min(at + n + 1, mask_depth);
-        for (int64_t y = 0; y < height; y++)
-            NAME(across)(planes + y * pitch, height * pitch, first, last, at, weight, width,
-                         sums + (z * height + y) * pitch);
+        for (int64_t y = 0; y < height; y++) {
+            NAME(gather)(planes + y * pitch, height * pitch, space->live_plane + y, height,
+                         mask_depth, at, n, weight, &taps);
+            space->live_sum[z * height + y] =
+                NAME(across)(&taps, width, sums + (z * height + y) * pitch);
+        }
     }
 }
 
@@ -153,6 +183,8 @@ static int NAME(search)(search_context *c, const box_task *task, workspace *spac
         for (int64_t y = box->low[1]; y < box->high[1]; y++) {
             const VALUE *row =
                 sums + (z - box->low[0] + 1) * plane + (y - box->low[1] + 1) * pitch;
+            if (!space->live_sum[(z - box->low[0] + 1) * height + y - box->low[1] + 1])
+                continue;
             const int64_t count = NAME(search_row)(row, width, pitch, plane, enough, found);
             for (int64_t i = 0; i < count; i++) {
                 dep_peak peak = {.z = z, .y = y, .x = box->low[2] - 1 + found[i],
