@@ -79,7 +79,7 @@ def _tomogram(file: Path) -> Facts:
         "byte_order": {"<": "little", ">": "big"}.get(header.dtype.byteorder, "any"),
         "extended_header": header.extended_type,
         "compression": header.compression,
-        "labels": [label for label in header.labels if label],
+        "labels": [" ".join(label.split()) for label in header.labels if label],
         "mean": statistics.mean,
         "standard_deviation": statistics.std,
         "minimum": statistics.minimum,
@@ -135,7 +135,8 @@ def _show(facts: Facts, console: "Console") -> None:
             joint = " x " if name.startswith("size") else ", "
             value = joint.join(_words(one) for one in value)
         label = name.replace("_", " ")
-        console.print(f"{label:<{width}}{_words(value)}{unit}", markup=False)
+        line = f"{label:<{width}}{_words(value)}{unit}"
+        console.print(line, markup=False, soft_wrap=True)
     if "voxel_size" in facts and facts["voxel_size"] is None:
         console.print("voxel size: the header holds none; give --voxel-size to pick")
     classes = facts.get("classes")

@@ -1,13 +1,10 @@
 """`dep pick`: tomograms and a model in, coordinates out."""
 
 import json
-import math
-import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,15 +13,12 @@ from dep.cli.failure import (
     UsageError,
     guarded,
     listen_for_termination,
-    need,
 )
 
 if TYPE_CHECKING:
     from dep.cli.batch import Job
-    from dep.engine import Picker, Picks
-    from dep.engine.choices import Device, RuntimeName, RuntimePrecision
+    from dep.engine import Picks
 
-PICTURE = "picture"
 MODEL_OPTIONS = "Model"
 DATA_OPTIONS = "Tomogram"
 METHOD_OPTIONS = "Thresholds (default: the model's own)"
@@ -205,19 +199,31 @@ def pick(
     Exit status: 0 all picked, 1 some failed, 2 wrong use, 130 stopped.
     """
     from dep.cli.batch import find_tomograms, pick_all, plan, remaining
+    from dep.cli.picking import (
+        check_folder,
+        identify,
+        make_folder,
+        open_picker,
+        suffixes_of,
+        write_outputs,
+    )
     from dep.cli.progress import reporting
     from dep.cli.run_log import NAME, RunLog
 
     if overwrite and resume:
         message = "--overwrite and --resume exclude each other"
         raise UsageError(message)
+    if rescale and ignore_voxel_size:
+        message = "--rescale and --ignore-voxel-size exclude each other"
+        raise UsageError(message)
     if quiet and verbose:
         message = "--quiet and --verbose exclude each other"
         raise UsageError(message)
     listen_for_termination()
-    suffixes = _suffixes(formats, picture)
+    suffixes = suffixes_of(formats, picture)
     jobs = plan(find_tomograms(tomograms), out, suffixes)
-    record = RunLog(_folder(out) / NAME, ("dep", *sys.argv[1:]))
+    check_folder(out)
+    record = RunLog(out / NAME, ("dep", *sys.argv[1:]))
     choices: dict[str, Any] = {
         "voxel_size": voxel_size,
         "rescale": rescale,
@@ -227,11 +233,12 @@ def pick(
         "t_lm": t_lm,
         "t_dist": t_dist,
     }
-    with _open(engine, device, precision, runtime, threads) as picker:
-        identity = _identity(picker, choices)
+    with open_picker(engine, device, precision, runtime, threads) as picker:
+        identity = identify(picker, choices)
         todo = remaining(
             jobs, record.entries(), identity, overwrite=overwrite, resume=resume
         )
+        make_folder(out)
 
         def pick_one(job: "Job", advance: Callable[[int, int], None]) -> "Picks":
             picks = picker.pick(
@@ -239,7 +246,7 @@ def pick(
                 progress=lambda done, total, _stage: advance(done, total),
                 **choices,
             )
-            _write(picks, job)
+            write_outputs(picks, job)
             return picks
 
         with reporting(quiet) as reporter:
@@ -261,105 +268,3 @@ def pick(
         show_run(Console(highlight=False), entries, skipped, verbose)
     if failures:
         raise typer.Exit(FAILED)
-
-
-def _suffixes(formats: str, picture: bool) -> dict[str, str]:
-    """Name the file ending of each format asked for, in that order."""
-    from dep.engine.formats import FORMATS
-
-    names = [name.strip().lower() for name in formats.split(",") if name.strip()]
-    unknown = [name for name in names if name not in FORMATS]
-    if unknown or not names:
-        found = ", ".join(unknown) or "nothing"
-        message = f"--format: expected {', '.join(FORMATS)}, found {found}"
-        raise UsageError(message)
-    suffixes = {name: FORMATS[name].suffix for name in names}
-    if picture:
-        need(("PIL",), "picture", "--picture")
-        suffixes[PICTURE] = ".png"
-    return suffixes
-
-
-def _open(
-    engine: Path | None,
-    device: str,
-    precision: str,
-    runtime: str,
-    threads: int | None,
-) -> "Picker":
-    """Open the model; what is wrong with it or its words is wrong use."""
-    from dep.engine import DepError, Picker
-
-    try:
-        return Picker(
-            engine,
-            cast("Device", device),
-            precision=cast("RuntimePrecision", precision),
-            runtime=cast("RuntimeName", runtime),
-            threads=threads,
-        )
-    except DepError as error:
-        raise UsageError(str(error)) from error
-
-
-def _identity(picker: "Picker", choices: dict[str, Any]) -> dict[str, Any]:
-    """Say which model picks with which settings, the model's own filled in.
-
-    Raises
-    ------
-    UsageError
-        Settings out of range.
-    """
-    from dep.engine import SettingError
-    from dep.engine.settings import PickSettings
-
-    names = ("t_seg", "t_lm", "t_dist", "invert", "rescale")
-    try:
-        settings = PickSettings.of(
-            picker.card, **{name: choices[name] for name in names}
-        )
-    except SettingError as error:
-        raise UsageError(str(error)) from error
-    size = choices["voxel_size"]
-    if size is not None and not 0 < size < math.inf:
-        message = f"--voxel-size: expected a number of ångström above 0, found {size}"
-        raise UsageError(message)
-    everything = {
-        **asdict(settings),
-        "voxel_size": size,
-        "ignore_voxel_size": choices["ignore_voxel_size"],
-        "precision": picker.runtime.precision,
-    }
-    # As JSON gives it back: lists, not tuples.
-    words = json.dumps({"model": asdict(picker.model), "settings": everything})
-    identity: dict[str, Any] = json.loads(words)
-    return identity
-
-
-def _folder(out: Path) -> Path:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = (
-            f"{out}: cannot be used as the folder of the outputs ({error.strerror})"
-        )
-        raise UsageError(message) from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        message = (
-            f"{out}: no permission to write into this folder; choose another with -o"
-        )
-        raise UsageError(message)
-    return out
-
-
-def _write(picks: "Picks", job: "Job") -> None:
-    """Write all outputs of one tomogram."""
-    for form, path in job.outputs.items():
-        if form != PICTURE:
-            picks.write(path, form)
-    if PICTURE in job.outputs:
-        from dep.engine.picture import draw_picture
-        from dep.engine.volume import open_volume
-
-        with open_volume(job.tomogram, picks.voxel_size) as volume:
-            draw_picture(volume, picks, job.outputs[PICTURE])

@@ -215,8 +215,20 @@ class TestWrongUse:
     def test_a_file_for_a_folder(self, pick, tomogram):
         self.check(pick(tomogram, out=tomogram), "folder")
 
-    def test_overwrite_and_resume(self, pick, tomogram):
-        self.check(pick(tomogram, "--overwrite", "--resume"), "--resume")
+    def test_it_makes_no_folder(self, pick, tomogram, tmp_path):
+        self.check(pick(tomogram, "--t-seg", "1.5"), "t_seg")
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        "pair",
+        [
+            ("--overwrite", "--resume"),
+            ("--quiet", "--verbose"),
+            ("--rescale", "--ignore-voxel-size"),
+        ],
+    )
+    def test_options_that_exclude_each_other(self, pick, tomogram, pair):
+        self.check(pick(tomogram, *pair), *pair)
 
 
 class TestExistingOutputs:

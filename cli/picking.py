@@ -1,0 +1,119 @@
+"""Between the words of `dep pick` and the engine: formats, model, settings, outputs."""
+
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from dep.cli.failure import UsageError, need
+from dep.engine import DepError, Picker, SettingError, open_volume
+from dep.engine.formats import FORMATS
+from dep.engine.settings import PickSettings
+
+if TYPE_CHECKING:
+    from dep.cli.batch import Job
+    from dep.engine import Picks
+    from dep.engine.choices import Device, RuntimeName, RuntimePrecision
+
+PICTURE = "picture"
+
+
+def suffixes_of(formats: str, picture: bool) -> dict[str, str]:
+    """Name the file ending of each format asked for, in that order."""
+    names = [name.strip().lower() for name in formats.split(",") if name.strip()]
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        found = ", ".join(unknown) or "nothing"
+        message = f"--format: expected {', '.join(FORMATS)}, found {found}"
+        raise UsageError(message)
+    suffixes = {name: FORMATS[name].suffix for name in names}
+    if picture:
+        need(("PIL",), "picture", "--picture")
+        suffixes[PICTURE] = ".png"
+    return suffixes
+
+
+def open_picker(
+    engine: Path | None,
+    device: str,
+    precision: str,
+    runtime: str,
+    threads: int | None,
+) -> Picker:
+    """Open the model; what is wrong with it or its words is wrong use."""
+    try:
+        return Picker(
+            engine,
+            cast("Device", device),
+            precision=cast("RuntimePrecision", precision),
+            runtime=cast("RuntimeName", runtime),
+            threads=threads,
+        )
+    except DepError as error:
+        raise UsageError(str(error)) from error
+
+
+def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
+    """Say which model picks with which settings, the model's own filled in.
+
+    Raises
+    ------
+    UsageError
+        Settings out of range.
+    """
+    names = ("t_seg", "t_lm", "t_dist", "invert", "rescale")
+    try:
+        settings = PickSettings.of(
+            picker.card, **{name: choices[name] for name in names}
+        )
+    except SettingError as error:
+        raise UsageError(str(error)) from error
+    size = choices["voxel_size"]
+    if size is not None and not 0 < size < math.inf:
+        message = f"--voxel-size: expected a number of ångström above 0, found {size}"
+        raise UsageError(message)
+    everything = {
+        **asdict(settings),
+        "voxel_size": size,
+        "ignore_voxel_size": choices["ignore_voxel_size"],
+        "precision": picker.runtime.precision,
+    }
+    # As JSON gives it back: lists, not tuples.
+    words = json.dumps({"model": asdict(picker.model), "settings": everything})
+    identity: dict[str, Any] = json.loads(words)
+    return identity
+
+
+def check_folder(out: Path) -> None:
+    """Refuse what cannot be the folder of the outputs, before the model is opened."""
+    if out.exists() and not out.is_dir():
+        message = f"{out}: is a file, expected a folder for the outputs (-o)"
+        raise UsageError(message)
+    if out.exists() and not os.access(out, os.W_OK | os.X_OK):
+        message = f"{out}: no permission to write into this folder; choose another (-o)"
+        raise UsageError(message)
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder of the outputs, once there is something to pick."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = (
+            f"{out}: cannot be used as the folder of the outputs ({error.strerror})"
+        )
+        raise UsageError(message) from error
+
+
+def write_outputs(picks: "Picks", job: "Job") -> None:
+    """Write all outputs of one tomogram."""
+    for form, path in job.outputs.items():
+        if form != PICTURE:
+            picks.write(path, form)
+    if PICTURE in job.outputs:
+        from dep.engine.picture import draw_picture
+
+        with open_volume(job.tomogram, picks.voxel_size) as volume:
+            draw_picture(volume, picks, job.outputs[PICTURE])
