@@ -1,11 +1,11 @@
 """Times label volume -> particles: dep.kernels against what others would use.
 
-Everything runs in one process on one synthetic volume, in turns (A B C A B C ...), so
-that whatever disturbs the machine disturbs all alike; the last column is the median over
-rounds of the ratio within a round. Run it on a quiet machine:
+All runs in one process on one synthetic volume, in turns (A B C A B C ...), so that
+what disturbs the machine disturbs all alike; the ratio is the median over rounds of the
+ratio within a round. Run it on a quiet machine:
 
-    python benchmarks/postprocess.py          # 512 x 512 x 200, 12 classes, 1,500 particles
-    python benchmarks/postprocess.py --small  # in seconds, for CI: says nothing about speed
+    python benchmarks/postprocess.py          # 512 x 512 x 200, 1,500 particles
+    python benchmarks/postprocess.py --small  # in seconds, for CI: no word on speed
     python benchmarks/postprocess.py --json   # for programs
 
 A round of the rivals on the large volume takes about ten minutes.
@@ -13,13 +13,13 @@ A round of the rivals on the large volume takes about ten minutes.
 * dep: MP-NMS, score and refinement of the whole volume, and deduplication.
 * SciPy: for each class `uniform_filter` (float32, n times) and `maximum_filter`; joint:
   once.
-* torch: the same by `avg_pool3d` (n times) and `max_pool3d`, on as many threads as dep.
+* torch: the same by `avg_pool3d` (n times) and `max_pool3d`, on dep's thread count.
 * scikit-image: `peak_local_max` on the mean-pooled mask (SciPy's pooling included).
-* scikit-learn: flat-kernel `MeanShift` on the mask's voxels of a subset of the particles;
-  its cost grows faster than linearly, and its time is scaled up linearly, in its favour.
+* scikit-learn: flat-kernel `MeanShift` on the mask's voxels of some of the particles;
+  its cost grows faster than linearly, and its time is scaled up linearly.
 
-The rivals find peaks only: no score, class votes, refinement or deduplication. Those that
-are not installed are left out and named.
+The rivals find peaks only: no score, class votes, refinement or deduplication. Those
+not installed are left out and named.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dep.kernels import backends, reference
-from dep.kernels.candidates import MAX_CLASS, contiguous_rows, thread_count
+from dep.kernels.arguments import MAX_CLASS, contiguous_rows, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dep.kernels.backends import Backend
+
+SMALL = 1_000_000  # scores that one thread reads in a fraction of a millisecond
 
 
 def assemble(
@@ -103,7 +106,7 @@ def assemble(
             t_seg,
             joint,
             background,
-            thread_count(threads),
+            _threads(threads, values=len(scores) * math.prod(extent)),
         )
         return
     core = tuple(slice(o, o + d) for o, d in zip(inner, extent, strict=True))
@@ -114,6 +117,13 @@ def assemble(
         joint=joint,
         background=background,
     )
+
+
+def _threads(threads: int | None, values: int) -> int:
+    """Take all cores, but one for a small tile: it is done before two start."""
+    if threads is None and values < SMALL:
+        return 1
+    return thread_count(threads)
 
 
 def _check_scores(scores: NDArray[Any], *, background: bool) -> None:

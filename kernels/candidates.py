@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dep.kernels import backends, reference
-from dep.kernels.cores import available_threads
+from dep.kernels.arguments import (
+    MAX_ITERATIONS,
+    core_planes,
+    iterations_per_class,
+    label_volume,
+    origin,
+    probability_volume,
+    thread_count,
+    threshold,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from dep.kernels.backends import Backend
-
-MAX_ITERATIONS = 13  # 27^13 < 2^62; 27^14 > 2^64
-MAX_CLASS = 255  # labels are bytes
 
 # One candidate as the C core hands it over (core.h: dep_candidate).
 _RECORD = np.dtype(
@@ -134,13 +140,13 @@ def mp_nms(
     its arguments.
     """
     twin = backends.resolve(backend)
-    labels = _label_volume(labels)
+    labels = label_volume(labels)
     per_class = iterations_per_class(iterations, joint=joint)
-    t_lm = _threshold(t_lm)
+    t_lm = threshold(t_lm)
     if probability is not None:
-        probability = _probability_volume(probability, labels.shape)
-    z0, z1 = _core(core, labels.shape[0])
-    z_origin = _origin(z_origin, labels.shape[0])
+        probability = probability_volume(probability, labels.shape)
+    z0, z1 = core_planes(core, labels.shape[0])
+    z_origin = origin(z_origin, labels.shape[0])
     threads = thread_count(threads)
 
     thresholds = tuple(
@@ -188,35 +194,6 @@ def halo(iterations: int | Sequence[int]) -> int:
     return max(iterations_per_class(iterations, joint=False)) + 1
 
 
-def iterations_per_class(iterations: int | Sequence[int], *, joint: bool) -> list[int]:
-    """Check `iterations` and spread them: 256 numbers by label, 0 where none is listed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Not whole numbers from 1 to 13, none at all, or a list where `joint` wants one.
-    """
-    if isinstance(iterations, Integral) and not isinstance(iterations, bool):
-        return [_iteration(int(iterations))] * (MAX_CLASS + 1)
-    if isinstance(iterations, str) or not isinstance(iterations, Sequence | np.ndarray):
-        msg = (
-            f"iterations must be a whole number or one per class, found {iterations!r}"
-        )
-        raise TypeError(msg)
-    if joint:
-        msg = f"joint=True pools one mask and takes one number, found {iterations!r}"
-        raise ValueError(msg)
-    if not 1 <= len(iterations) <= MAX_CLASS:
-        msg = f"iterations must list 1 to {MAX_CLASS} classes, found {len(iterations)}"
-        raise ValueError(msg)
-    for n in iterations:
-        if not isinstance(n, Integral) or isinstance(n, bool):
-            msg = f"iterations must be whole numbers, found {n!r}"
-            raise TypeError(msg)
-    listed = [_iteration(int(n)) for n in iterations]
-    return [0, *listed] + [0] * (MAX_CLASS - len(listed))
-
-
 def smallest_sum(n: int, t_lm: float) -> int:
     """Smallest S for which the float64 nearest to S / 27^n is t_lm or more.
 
@@ -230,117 +207,11 @@ def smallest_sum(n: int, t_lm: float) -> int:
     return max(s, 1)
 
 
-def thread_count(threads: int | None) -> int:
-    """Check the number of threads; None is as many as there are cores.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Not a whole number, or less than 1.
-    """
-    if threads is None:
-        return available_threads()
-    if not isinstance(threads, Integral) or isinstance(threads, bool):
-        msg = f"threads must be None or a whole number, found {threads!r}"
-        raise TypeError(msg)
-    if threads < 1:
-        msg = f"threads must be at least 1, found {threads}"
-        raise ValueError(msg)
-    return min(int(threads), 256)
-
-
-def _iteration(n: int) -> int:
-    if n > MAX_ITERATIONS:
-        msg = (
-            f"iterations must be 1 to {MAX_ITERATIONS}, found {n}: the sums are exact "
-            "64-bit integers and 27^14 does not fit. A particle this wide needs a "
-            "binned tomogram."
-        )
-        raise ValueError(msg)
-    if n < 1:
-        msg = f"iterations must be 1 to {MAX_ITERATIONS}, found {n}"
-        raise ValueError(msg)
-    return n
-
-
-def _label_volume(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8:
-        msg = f"labels must be a uint8 array (z, y, x), found {_kind(labels)}"
-        raise TypeError(msg)
-    if labels.ndim != 3:
-        msg = f"labels must have the three axes z, y, x, found shape {labels.shape}"
-        raise ValueError(msg)
-    return contiguous_rows(labels)
-
-
-def _probability_volume(
-    probability: NDArray[Any], shape: tuple[int, ...]
-) -> NDArray[Any]:
-    if not isinstance(probability, np.ndarray) or probability.dtype not in (
-        np.uint8,
-        np.float32,
-    ):
-        msg = (
-            f"probability must be a uint8 or float32 array, found {_kind(probability)}"
-        )
-        raise TypeError(msg)
-    if probability.shape != shape:
-        msg = (
-            f"probability must have shape {shape} as labels, found {probability.shape}"
-        )
-        raise ValueError(msg)
-    if probability.dtype == np.float32 and probability.size:
-        low, high = float(probability.min()), float(probability.max())
-        if not (low >= 0 and high <= 1):  # NaN fails both
-            msg = f"probability must be within 0 and 1, found {low} to {high}"
-            raise ValueError(msg)
-        probability = probability.astype(np.float32, copy=False)  # native byte order
-    return contiguous_rows(probability)
-
-
-def contiguous_rows(array: NDArray[Any]) -> NDArray[Any]:
-    """Give back the array if x (the last axis) is contiguous, else a copy."""
-    if array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
-        return np.ascontiguousarray(array)
-    return array
-
-
-def _threshold(t_lm: float) -> float:
-    t_lm = float(t_lm)
-    if not 0 < t_lm <= 1:
-        msg = f"t_lm must be above 0 and at most 1, found {t_lm}"
-        raise ValueError(msg)
-    return t_lm
-
-
-def _core(core: tuple[int, int] | None, depth: int) -> tuple[int, int]:
-    if core is None:
-        return 0, depth
-    z0, z1 = (int(z) for z in core)
-    if not 0 <= z0 <= z1 <= depth:
-        msg = f"core must be (z0, z1) with 0 <= z0 <= z1 <= {depth}, found {core}"
-        raise ValueError(msg)
-    return z0, z1
-
-
-def _origin(z_origin: int, depth: int) -> int:
-    if not -(2**31) <= z_origin <= 2**31 - 1 - depth:
-        msg = f"z_origin must keep z within 32 bits, found {z_origin}"
-        raise ValueError(msg)
-    return int(z_origin)
-
-
 def _unlisted(label: int, per_class: Sequence[int]) -> ValueError:
     listed = sum(n > 0 for n in per_class)
     return ValueError(
         f"labels hold class {label}, but iterations list only {listed} classes"
     )
-
-
-def _kind(thing: object) -> str:
-    if isinstance(thing, np.ndarray):
-        return f"{thing.dtype} of shape {thing.shape}"
-    return type(thing).__name__
 
 
 def _collect(found: Sequence[reference.Candidate], z_origin: int) -> Candidates:

@@ -1,5 +1,8 @@
 """A tomogram in slabs gives what the whole gives, on any number of threads."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,6 +86,37 @@ def test_the_number_of_threads_leaves_no_trace(brute_force, n, joint):
     for threads in (2, 3, 16, 1000):
         found = mp_nms(labels, n, 1e-3, probability, joint=joint, threads=threads)
         brute_force.same(found, single)
+
+
+MEMORY = """
+import resource
+import numpy as np
+from dep.kernels import mp_nms
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+labels = np.full((64, 512, 1024), 3, np.uint8)  # 32 MiB, every voxel labelled
+mp_nms(labels[:1, :9, :9], 3, 0.1)
+before = peak()
+found = mp_nms(labels, {n}, 0.1, threads=2)
+assert len(found) == 1
+print((peak() - before) / labels.size)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's peak memory")
+@pytest.mark.parametrize("n", [3, 13])
+def test_a_dense_volume_takes_little_memory(n):
+    # A sixteenth of a byte per voxel for the cells, and some MB for each thread.
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY.replace("{n}", str(n))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) < 1 / 4
 
 
 def test_candidates_come_by_index_then_class():
