@@ -33,6 +33,7 @@ $(PICK)/pyvenv.cfg:
 
 # `pip install .` would reuse a stale build/lib, so it goes first.
 $(PICK)/installed: $(SOURCES) constraints.txt | $(PICK)/pyvenv.cfg
+	@.ci/preflight $(PICK)/bin/python
 	rm -rf build
 	@echo 'Installing dep into $(PICK); the first time this downloads about 120 MB.'
 	$(PICK)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt '.[cpu,picture]'
@@ -56,6 +57,7 @@ $(DEV)/pyvenv.cfg:
 
 # Editable: Python sources need no reinstallation, the C extension and the dependencies do.
 $(DEV)/installed: $(NATIVE) constraints.txt | $(DEV)/pyvenv.cfg
+	@.ci/preflight $(DEV)/bin/python
 	rm -rf build
 	@echo 'Installing the development environment into $(DEV); the first time this takes minutes.'
 	$(DEV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
