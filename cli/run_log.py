@@ -52,7 +52,7 @@ class RunLog:
         """
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
-            entries = document["tomograms"]
+            entries = dict(document["tomograms"])
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError) as error:
@@ -61,7 +61,7 @@ class RunLog:
                 "Move it away or take another folder with -o."
             )
             raise UsageError(message) from error
-        return dict(entries)
+        return entries
 
     def record(self, entries: dict[str, Entry], status: RunStatus = "running") -> None:
         """Add or replace entries of this run and say how the run stands."""
