@@ -27,6 +27,21 @@ def export(
             help="Store the weights as float16: half the size, same arithmetic.",
         ),
     ] = False,
+    tile: Annotated[
+        int | None, typer.Option(help="Tile edge in voxels [default: the training's].")
+    ] = None,
+    margin: Annotated[
+        int | None, typer.Option(help="Rim of a tile that never counts, voxels.")
+    ] = None,
+    t_seg: Annotated[
+        float | None, typer.Option(help="Threshold on the score, 0 to 1.")
+    ] = None,
+    t_lm: Annotated[
+        float | None, typer.Option(help="Threshold on the pooled mask, 0 to 1.")
+    ] = None,
+    t_dist: Annotated[
+        float | None, typer.Option(help="Least distance of two picks, voxels.")
+    ] = None,
     check_on: Annotated[
         Path | None,
         typer.Option(
@@ -44,7 +59,8 @@ def export(
     """Export a checkpoint to ONNX, with its card inside.
 
     The file is opened and compared with the network on real tiles, scores and picks,
-    before it takes its name. Needs the extra `train`.
+    before it takes its name. Tile and thresholds go into the card; those not given are
+    the training configuration's. Needs the extra `train`.
     """
     if out.suffix == ".plan":
         message = f"{out}: TensorRT plans cannot be written yet; export to .onnx"
@@ -64,12 +80,24 @@ def export(
     need(("torch", "onnx", "onnxscript", "pydantic"), "train", "export")
     from dep.export import ExportError, export_onnx
     from dep.train.checkpoint import CheckpointError
+    from dep.train.config import ConfigError
 
+    given = {
+        "tile": tile,
+        "margin": margin,
+        "t_seg": t_seg,
+        "t_lm": t_lm,
+        "t_dist": t_dist,
+    }
     try:
         card, comparison = export_onnx(
-            checkpoint, out, half_weights=half_weights, check_on=check_on
+            checkpoint,
+            out,
+            half_weights=half_weights,
+            picking={key: value for key, value in given.items() if value is not None},
+            check_on=check_on,
         )
-    except (CheckpointError, ExportError) as error:
+    except (CheckpointError, ConfigError, ExportError) as error:
         fail(str(error), FAILED)
     if as_json:
         document = {"card": card.to_dict(), "comparison": asdict(comparison)}
