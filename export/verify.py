@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from dep.engine.card import ModelCard
 from dep.engine.normalise import Normaliser, measure
+from dep.engine.pipeline import TileReader
 from dep.engine.runtime.onnxruntime_cpu import OnnxRuntimeCpu
-from dep.engine.tiles import Tile, plan_tiles
-from dep.engine.volume import Volume, open_volume
+from dep.engine.tiles import plan_tiles
+from dep.engine.volume import open_volume
 from dep.kernels import assemble, available_threads, deduplicate, mp_nms
 from dep.train.deployed import DeployedNetwork
 from dep.train.runtime import TorchRuntime
@@ -126,28 +127,16 @@ def _tiles(card: ModelCard, tomogram: Path | None) -> list[NDArray[np.float32]]:
         ]
     with open_volume(tomogram, voxel_size=card.voxel_size) as volume:
         normalise = Normaliser.zscore(measure(volume))
-        plan = list(plan_tiles(volume.shape, edge, card.margin))
-        chosen = np.linspace(0, len(plan) - 1, min(TILES, len(plan))).round()
-        return [_cut(volume, plan[int(k)], edge, normalise) for k in chosen]
-
-
-def _cut(
-    volume: Volume, tile: Tile, edge: int, normalise: Normaliser
-) -> NDArray[np.float32]:
-    """Return one normalised tile, zero beyond the tomogram's faces."""
-    origin = np.array(tile.origin)
-    low = np.clip(origin, 0, volume.shape)
-    high = np.clip(origin + edge, 0, volume.shape)
-    source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    target = tuple(
-        slice(a, b) for a, b in zip(low - origin, high - origin, strict=True)
-    )
-    out = np.zeros((1, 1, edge, edge, edge), dtype=np.float32)
-    voxels = volume.array[source]
-    block = np.empty(voxels.shape, dtype=np.float32)
-    normalise(voxels, block)
-    out[0, 0][target] = block
-    return out
+        plan = plan_tiles(volume.shape, edge, card.margin)
+        reader = TileReader(volume, normalise, plan)
+        tiles = list(plan)
+        chosen = np.linspace(0, len(tiles) - 1, min(TILES, len(tiles))).round()
+        batches = []
+        for k in chosen:
+            batch = np.empty((1, 1, edge, edge, edge), dtype=np.float32)
+            reader.fill([tiles[int(k)]], batch)
+            batches.append(batch)
+        return batches
 
 
 def _picks(scores: NDArray[np.float32], card: ModelCard) -> NDArray[np.float64]:
