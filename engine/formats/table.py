@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,17 @@ class Table:
             self.numbered,
         )
 
+    def named(self, path: Path, classes: tuple[ClassInfo, ...]) -> "Table":
+        """Put the names of a class table in the place of numbers.
+
+        Raises
+        ------
+        PicksError
+            A number that the table has not.
+        """
+        names = [classes[number - 1].name for number in _class_ids(path, self, classes)]
+        return replace(self, label=names, numbered=False)
+
     def picks(
         self,
         path: Path,
@@ -105,11 +116,15 @@ class Table:
         Raises
         ------
         PicksError
-            Several tomograms and none chosen, or a class that is not in the table.
+            Several tomograms and none chosen, or a class that is not in the table. A
+        file's numbers count in its own table where it holds one, and its classes are
+        then found in `classes` by name.
         """
         from dep.engine.picks import Picks
 
         name, rows = self.of_tomogram(path, tomogram)
+        if classes and rows.numbered and rows.frame.classes:
+            rows = rows.named(path, rows.frame.classes)
         known = classes or self.frame.classes or _invent(rows)
         order = np.argsort(-rows.score, kind="stable")
         return Picks(

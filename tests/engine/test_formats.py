@@ -271,6 +271,21 @@ def test_a_class_that_is_not_in_the_table(tmp_path):
         Picks.read(tmp_path / "a.csv", classes=CLASSES)
 
 
+@pytest.mark.parametrize("form", ["relion5", "star"])
+def test_a_file_s_own_numbers_are_found_in_another_table_by_name(tmp_path, form):
+    path = picks_of(4, class_id=[1, 2, 2, 1]).write(tmp_path / "a.star", form)
+    other = (ClassInfo("other", 50.0), *CLASSES[::-1])
+    found = Picks.read(path, classes=other)
+    assert found.classes == other
+    assert found.class_names == ["1bxn", "big one", "big one", "1bxn"]
+    with pytest.raises(PicksError, match=r"class 'big one' is not among .* 1bxn"):
+        Picks.read(path, classes=CLASSES[:1])
+    path.write_text(path.read_text().replace('["big one", 216.5]', '["1bxn", 1]'))
+    path.write_text(path.read_text().replace('["1bxn", 122.0], ', ""))
+    with pytest.raises(PicksError, match="class 2 in row 2, expected 1 to 1"):
+        Picks.read(path, classes=CLASSES)
+
+
 def test_unknown_formats_list_those_there_are(tmp_path):
     with pytest.raises(PicksError, match=r"unknown format 'xml'.*relion5, star, csv"):
         picks_of().write(tmp_path / "a.star", "xml")
