@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dep.engine.card import ClassInfo
+from dep.engine.card import MAX_CLASSES, ClassInfo
 from dep.engine.errors import PicksError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Table:
         name, rows = self.of_tomogram(path, tomogram)
         if classes and rows.numbered and rows.frame.classes:
             rows = rows.named(path, rows.frame.classes)
-        known = classes or self.frame.classes or _invent(rows)
+        known = classes or self.frame.classes or _invent(path, rows)
         order = np.argsort(-rows.score, kind="stable")
         return Picks(
             xyz=rows.xyz[order].astype(np.float32),
@@ -143,27 +143,33 @@ def _some(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def _invent(rows: Table) -> tuple[ClassInfo, ...]:
+def _invent(path: Path, rows: Table) -> tuple[ClassInfo, ...]:
     """Make a class table of what a file holds; diameters are unknown."""
     if not rows.numbered:
         return tuple(ClassInfo(name, 0.0) for name in dict.fromkeys(rows.label))
-    most = max((max(1, int(number)) for number in rows.label), default=0)
+    most = max(_numbers(path, rows, MAX_CLASSES), default=0)
     return tuple(ClassInfo(str(number), 0.0) for number in range(1, most + 1))
+
+
+def _numbers(path: Path, rows: Table, most: int) -> list[int]:
+    """Read labels as class numbers, from 1 to `most`."""
+    numbers = [int(label) for label in rows.label]
+    for row, found in enumerate(numbers, start=1):
+        if not 1 <= found <= most:
+            # A float of 300 digits is a whole number too: shown shorter.
+            message = (
+                f"{path}: class {found if abs(found) < 1e9 else f'{found:.3g}'} in "
+                f"row {row}, expected 1 to {most}"
+            )
+            raise PicksError(message)
+    return numbers
 
 
 def _class_ids(
     path: Path, rows: Table, classes: tuple[ClassInfo, ...]
 ) -> NDArray[np.int32]:
     if rows.numbered:
-        ids = np.array([int(number) for number in rows.label], np.int32)
-        wrong = np.flatnonzero((ids < 1) | (ids > len(classes)))
-        if len(wrong):
-            message = (
-                f"{path}: class {ids[wrong[0]]} in row {wrong[0] + 1}, expected 1 to "
-                f"{len(classes)}"
-            )
-            raise PicksError(message)
-        return ids
+        return np.array(_numbers(path, rows, len(classes)), np.int32)
     table = {one.name: number for number, one in enumerate(classes, start=1)}
     try:
         return np.array([table[name] for name in rows.label], np.int32)

@@ -230,7 +230,11 @@ MALFORMED = [
     ("a.csv", "class_id,x,y,z\n1.5,1,2,3\n", "expected a whole number, found '1.5'"),
     ("a.coords", "1 2\n", "line 1: expected 'class x y z' or 'x y z', found 2 fields"),
     ("a.coords", "1 2 3 4\n\na 1 2 3\n", "line 3, class: expected a number, found 'a'"),
-    ("a.coords", "0 1 2 3\n", "class 0 in row 1, expected 1 to 1"),
+    ("a.coords", "0 1 2 3\n", "class 0 in row 1, expected 1 to 255"),
+    ("a.coords", "1 1 2 3\n256 1 2 3\n", "class 256 in row 2, expected 1 to 255"),
+    ("a.coords", "20000000 1 2 3\n", "class 20000000 in row 1, expected 1 to 255"),
+    ("a.coords", "1e300 1 2 3\n", "class 1e+300 in row 1, expected 1 to 255"),
+    ("a.csv", "class_id,x,y,z\n3e9,1,2,3\n", "class 3e+09 in row 1, expected 1 to 25"),
     ("a.star", "hello", "not a STAR file"),
     ("a.star", "data_\nloop_\n_rlnCoordinateX\n_b\n1 2 3\n", "not a STAR file"),
     ("a.star", "data_\nloop_\n_a\n1\n", "no coordinates; expected columns rlnCoord"),
@@ -269,6 +273,13 @@ def test_a_class_that_is_not_in_the_table(tmp_path):
         PicksError, match="class 'x' is not among the classes 1bxn, big"
     ):
         Picks.read(tmp_path / "a.csv", classes=CLASSES)
+
+
+@pytest.mark.parametrize("number", ["0", "3", "1e300", "-5000000000"])
+def test_a_number_that_a_given_table_has_not(tmp_path, number):
+    (tmp_path / "a.coords").write_text(f"1 1 2 3\n{number} 1 2 3\n")
+    with pytest.raises(PicksError, match=r"class \S+ in row 2, expected 1 to 2"):
+        Picks.read(tmp_path / "a.coords", classes=CLASSES)
 
 
 @pytest.mark.parametrize("form", ["relion5", "star"])
