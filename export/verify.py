@@ -58,6 +58,12 @@ class Comparison:
         return self.difference <= self.tolerance and self.agreement >= AGREEMENT
 
     def __str__(self) -> str:
+        if not self.network_picks and not self.file_picks:
+            return (
+                f"{self.tiles} tiles of {self.on}: scores differ by "
+                f"{self.difference:.2g} at most (allowed {self.tolerance:g}); nothing "
+                "was picked, so picks could not be compared"
+            )
         return (
             f"{self.tiles} tiles of {self.on}: scores differ by {self.difference:.2g} "
             f"at most (allowed {self.tolerance:g}); {self.network_picks} picks by the "

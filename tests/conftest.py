@@ -26,13 +26,13 @@ voxel_size = 10.0
 contrast = "dark"
 classes = [
   { name = "a", diameter = 60 },
-  { name = "b", diameter = 90 },
   { name = "bead", diameter = 80, report = false },
+  { name = "b", diameter = 90 },
 ]
 
 [data]
 train = [{ tomogram = "tomo.mrc", coordinates = "tomo.csv" }]
-validate = [{ tomogram = "tomo.mrc", coordinates = "tomo.csv" }]
+validate = [{ tomogram = "held.mrc", coordinates = "held.csv" }]
 
 [labels]
 diameter = 5
@@ -212,15 +212,24 @@ class RunFiles:
 @pytest.fixture
 def run_files(tmp_path: Path) -> RunFiles:
     """A tomogram with dark balls of three classes, and its configuration."""
+    for seed, name in enumerate(("tomo", "held")):
+        annotated_tomogram(tmp_path / name, seed)
+    config = tmp_path / "config.toml"
+    config.write_text(TRAINING)
+    return RunFiles(tmp_path, config)
+
+
+def annotated_tomogram(path: Path, seed: int) -> None:
+    """Write NAME.mrc and NAME.csv: noise with dark balls of three classes."""
     import mrcfile
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     shape = (28, 36, 40)
     voxels = rng.normal(0, 8, shape)
     z, y, x = np.indices(shape)
     lines = ["class,class_id,x,y,z"]
     for k in range(15):
-        name, radius = [("a", 3), ("b", 4), ("bead", 2)][k % 3]
+        name, radius = [("a", 3), ("bead", 2), ("b", 4)][k % 3]
         centre = [rng.uniform(4, n - 5) for n in shape]
         inside = (
             sum((g - c) ** 2 for g, c in zip((z, y, x), centre, strict=True))
@@ -231,10 +240,7 @@ def run_files(tmp_path: Path) -> RunFiles:
             f"{name},{k % 3 + 1},{centre[2]:.3f},{centre[1]:.3f},{centre[0]:.3f}"
         )
     lines.append("vesicle,9,5,5,5")
-    with mrcfile.new(tmp_path / "tomo.mrc") as mrc:
+    with mrcfile.new(path.with_suffix(".mrc")) as mrc:
         mrc.set_data(np.clip(voxels, -127, 127).astype(np.int8))
         mrc.voxel_size = 10.0
-    (tmp_path / "tomo.csv").write_text("\n".join(lines) + "\n")
-    config = tmp_path / "config.toml"
-    config.write_text(TRAINING)
-    return RunFiles(tmp_path, config)
+    path.with_suffix(".csv").write_text("\n".join(lines) + "\n")

@@ -2,16 +2,21 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from dep import __version__
 from dep.engine.card import ClassInfo, ModelCard
-from dep.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from dep.train.config import TrainConfig
+
+UNKNOWN_DIGEST = "0" * 64  # of a network that is in no file yet
 
 
-def make_card(config: TrainConfig, digest: str) -> ModelCard:
+def make_card(config: "TrainConfig", digest: str = UNKNOWN_DIGEST) -> ModelCard:
     """Describe a network trained by `config`.
 
     Parameters
@@ -20,6 +25,11 @@ def make_card(config: TrainConfig, digest: str) -> ModelCard:
         Of the training.
     digest
         From `weights_digest`.
+
+    Raises
+    ------
+    CardError
+        Listing what the card does not take.
 
     Notes
     -----
@@ -42,8 +52,7 @@ def make_card(config: TrainConfig, digest: str) -> ModelCard:
         tile=config.picking.tile,
         margin=config.picking.margin,
         tile_fixed=config.network.coordinates,
-        tile_multiple=config.network.stem_stride
-        * 2 ** (len(config.network.widths) - 1),
+        tile_multiple=config.network.multiple,
         label_kind=config.labels.kind,
         label_diameter=config.labels.diameter,
         assembly=config.picking.assembly,

@@ -1,5 +1,6 @@
 """Checkpoints: ours and the published tool's, read without executing pickled code."""
 
+import os
 import pickle
 import struct
 import warnings
@@ -104,7 +105,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint whole or not at all."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        torch.save({"format": FORMAT, "version": VERSION, **content}, temporary)
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, "version": VERSION, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,11 +2,12 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dep.engine.errors import DepError
+from dep.engine.errors import CardError, DepError
+from dep.train.card import make_card
 from dep.train.labels import LabelKind
 
 
@@ -14,8 +15,12 @@ class ConfigError(DepError, ValueError):
     """A training configuration that cannot be used; the message lists all faults."""
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Iterations = Annotated[int, Field(ge=1, le=13)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ClassSection(_Section):
@@ -70,6 +75,11 @@ class NetworkSection(_Section):
     stem_stride: Literal[1, 2] = 1
     activation: Literal["relu", "elu"] = "relu"
 
+    @property
+    def multiple(self) -> int:
+        """The number of voxels that every patch and tile edge is a multiple of."""
+        return int(self.stem_stride * 2 ** (len(self.widths) - 1))
+
 
 class LossSection(_Section):
     """`[loss]`: weights of the terms, see `dep.train.loss`."""
@@ -105,7 +115,7 @@ class TrainingSection(_Section):
     patch: int = Field(default=72, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
     warm_up: float = Field(default=0.1, gt=0, lt=1)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
     weight_decay: float = Field(default=0.01, ge=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -125,7 +135,7 @@ class PickingSection(_Section):
     t_seg: float = Field(default=0.5, gt=0, lt=1)
     t_lm: float = Field(default=0.1, gt=0, le=1)
     t_dist: float = Field(gt=0, description="voxels")
-    iterations: int | None = Field(default=None, ge=1, le=13)
+    iterations: Iterations | tuple[Iterations, ...] | None = None
 
 
 class TrainConfig(_Section):
@@ -163,7 +173,7 @@ class TrainConfig(_Section):
             wrong.append(f"classes named twice: {', '.join(doubled)}")
         if not any(entry.report for entry in self.classes):
             wrong.append("no class is reported: set report = true for one at least")
-        multiple = self.network.stem_stride * 2 ** (len(self.network.widths) - 1)
+        multiple = self.network.multiple
         for name, edge in (
             ("training.patch", self.training.patch),
             ("picking.tile", self.picking.tile),
@@ -184,6 +194,18 @@ class TrainConfig(_Section):
                 f"({self.picking.tile}) must equal training.patch "
                 f"({self.training.patch})"
             )
+        wrong += [
+            f"labels.diameter {self.labels.diameter} is wider than the particles of "
+            f"class {entry.name} ({entry.diameter / self.voxel_size:.1f} voxels)"
+            for entry in self.classes
+            if entry.report and self.labels.diameter > entry.diameter / self.voxel_size
+        ]
+        if not wrong:
+            # What the card does not take would otherwise show after the training.
+            try:
+                make_card(self)
+            except CardError as error:
+                wrong.extend(error.faults)
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
@@ -202,7 +224,7 @@ def load_config(path: str | Path) -> "TrainConfig":
     Raises
     ------
     ConfigError
-        Listing every wrong key, value and missing file at once.
+        Listing every wrong key, value and faults file at once.
     """
     path = Path(path)
     try:
@@ -214,14 +236,20 @@ def load_config(path: str | Path) -> "TrainConfig":
         msg = f"{path}: not a TOML file: {error}"
         raise ConfigError(msg) from error
     config = parse_config(values, str(path), base=path.parent)
-    missing = [
+    faults = [
         f"  data: no such file {name}"
         for source in (*config.data.train, *config.data.validate_on)
         for name in (source.tomogram, source.coordinates)
         if not name.is_file()
     ]
-    if missing:
-        raise ConfigError(f"{path}:\n" + "\n".join(missing))
+    trained = {source.tomogram.resolve() for source in config.data.train}
+    faults += [
+        f"  data: {source.tomogram} is both trained on and validated on"
+        for source in config.data.validate_on
+        if source.tomogram.resolve() in trained
+    ]
+    if faults:
+        raise ConfigError(f"{path}:\n" + "\n".join(faults))
     return config
 
 

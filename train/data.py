@@ -11,15 +11,9 @@ from dep.engine.errors import DepError
 from dep.engine.normalise import measure
 from dep.engine.truth import read_truth
 from dep.engine.volume import open_volume
+from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
 from dep.train.config import ConfigError, Source, TrainConfig
 from dep.train.labels import weak_labels
-
-# Larger differences change what particles look like (DESIGN: 5 %).
-VOXEL_SIZE_TOLERANCE = 0.05
-
-# How far a patch may reach beyond the tomogram; there it sees the padding (zero after
-# normalisation) that tiles see at the tomogram's faces.
-REACH = 12
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,8 @@ def load_tomograms(
 
 def _load(source: Source, config: TrainConfig) -> AnnotatedTomogram:
     """Open one tomogram and paint its labels."""
-    volume = open_volume(source.tomogram)
+    # Where the header holds no voxel size, the configuration's counts.
+    volume = open_volume(source.tomogram, default_voxel_size=config.voxel_size)
     if abs(volume.voxel_size / config.voxel_size - 1) > VOXEL_SIZE_TOLERANCE:
         msg = (
             f"{source.tomogram}: voxel size {volume.voxel_size:g} Å, the configuration "
@@ -152,6 +147,9 @@ class PatchSampler:
         Crops in a batch.
     random_part
         Part of the crops that are cut anywhere.
+    reach
+        How far a patch may reach beyond the tomogram; there it sees the padding (zero
+        after normalisation) that tiles see at the tomogram's faces.
     seed
         Of the run.
     """
@@ -161,6 +159,7 @@ class PatchSampler:
     patch: int
     batch: int
     random_part: float
+    reach: int
     seed: int
 
     def __call__(
@@ -197,8 +196,8 @@ class PatchSampler:
                 -jitter, jitter + 1, size=3
             )
         half = self.patch // 2
-        low = np.minimum(half - REACH, shape // 2)
-        high = np.maximum(shape - half + REACH, shape // 2)
+        low = np.minimum(half - self.reach, shape // 2)
+        high = np.maximum(shape - half + self.reach, shape // 2)
         return np.asarray(np.clip(centre, low, high), dtype=np.int64)
 
 

@@ -95,12 +95,12 @@ def train(
         raise TrainingError(msg)
     tomograms = load_tomograms(config.data.train, config)
     held_out = load_tomograms(config.data.validate_on, config, complete=False)
-    out.mkdir(parents=True, exist_ok=True)
     run = TrainingState(config)
     if init is not None and not resume:
         run.start_from(Path(init))
     if resume:
         run.restore(last)
+    out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(config_values(config), indent=1) + "\n")
 
     t = config.training
@@ -111,11 +111,12 @@ def train(
         patch=t.patch,
         batch=t.batch,
         random_part=config.augmentation.random_patches,
+        reach=config.picking.margin,
         seed=t.seed,
     )
     started = reported = time.perf_counter()
     losses: list[float] = []
-    with _MetricsFile(out / "metrics.csv", append=resume) as metrics:
+    with _MetricsFile(out / "metrics.csv", run.step) as metrics:
         for step, crop in _prefetch(sampler, run.step, t.steps):
             losses.append(run.advance(step, crop, spread))
             now = time.perf_counter()
@@ -164,7 +165,10 @@ def _prefetch(
 
 
 class _MetricsFile:
-    """`metrics.csv`: one line per report."""
+    """`metrics.csv`: one line per report.
+
+    A resumed run drops the lines of steps that it makes again.
+    """
 
     COLUMNS = tuple(
         field.name
@@ -173,11 +177,16 @@ class _MetricsFile:
     )
     VALIDATION = tuple(field.name for field in dataclasses.fields(Validation))
 
-    def __init__(self, path: Path, *, append: bool) -> None:
-        self._file = path.open("a" if append else "w", newline="", encoding="utf-8")
+    def __init__(self, path: Path, first_step: int) -> None:
+        kept: list[list[str]] = []
+        if first_step and path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[1:]
+            kept = [row for row in rows if row and int(row[0]) <= first_step]
+        self._file = path.open("w", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        if not append or path.stat().st_size == 0:
-            self._writer.writerow([*self.COLUMNS, *self.VALIDATION])
+        self._writer.writerow([*self.COLUMNS, *self.VALIDATION])
+        self._writer.writerows(kept)
 
     def __enter__(self) -> "_MetricsFile":
         return self

@@ -1,6 +1,7 @@
 """Compute the network with ONNX Runtime on the processor; only here imported."""
 
 import importlib
+import os
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -98,6 +99,9 @@ def _import() -> ModuleType:
             "module and break each other: uninstall both, then install one of them."
         )
         raise DeviceError(message)
+    # ONNX Runtime writes a device id and an event into the home folder while it is
+    # being imported; only the environment can keep it from that.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         module = importlib.import_module("onnxruntime")
     except ModuleNotFoundError as error:

@@ -8,9 +8,11 @@ import torch
 from dep.engine.model_file import read_card
 from dep.engine.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 from dep.export import ExportError, export_onnx
+from dep.export.verify import compare
 from dep.train import CheckpointError, ConfigError, load_checkpoint, load_config, train
 from dep.train.deployed import DeployedNetwork, fold_batch_norm
 from dep.train.network import NetworkConfig, ResUNet3D
+from dep.train.runtime import TorchRuntime
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def run(path, tiles):
 def test_the_file_computes_the_networks_scores_for_any_batch(checkpoint, tmp_path):
     card, comparison = export_onnx(checkpoint, tmp_path / "m.onnx")
     assert comparison.agrees
-    assert comparison.on == "tomo.mrc"
+    assert comparison.on == "held.mrc"
     network = load_checkpoint(checkpoint).network
     for batch in (1, 3):
         tiles = np.random.default_rng(batch).normal(size=(batch, 1, 24, 24, 24))
@@ -40,8 +42,8 @@ def test_the_file_computes_the_networks_scores_for_any_batch(checkpoint, tmp_pat
         with torch.no_grad():
             all_scores = torch.softmax(network(torch.from_numpy(tiles)), 1).numpy()
         # The bead is learnt and not reported: it counts as background.
-        expected = all_scores[:, :3].copy()
-        expected[:, 0] += all_scores[:, 3]
+        expected = all_scores[:, [0, 1, 3]]
+        expected[:, 0] += all_scores[:, 2]
         np.testing.assert_allclose(scores, expected, atol=1e-5)
     assert card == read_card(tmp_path / "m.onnx")
 
@@ -155,3 +157,39 @@ def test_classes_must_be_described():
         DeployedNetwork(network, [True, True])
     with pytest.raises(ValueError, match="no class"):
         DeployedNetwork(network, [False, False, False])
+
+
+def scores_with_balls(places, classes):
+    """Scores (1, 3, 24, 24, 24) of balls of a class each, as a network might give."""
+    z, y, x = np.indices((24, 24, 24))
+    scores = np.zeros((1, 3, 24, 24, 24), np.float32)
+    for (cx, cy, cz), label in zip(places, classes, strict=True):
+        ball = (x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2 < 9
+        scores[0, label][ball] = 0.9
+    scores[0, 0] = 1 - scores[0].sum(0)
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("places", "classes", "agreement"),
+    [
+        ([(6, 6, 6), (17, 6, 6)], [1, 2], 1.0),
+        ([(6, 6, 6), (17, 6, 6)], [1, 1], 0.5),  # another class
+        ([(6, 6, 6), (17, 9, 6)], [1, 2], 0.5),  # another place
+        ([(6, 6, 6)], [1], 2 / 3),  # one lost
+        ([], [], 0.0),
+    ],
+)
+def test_picks_that_differ_are_seen_even_where_scores_may(
+    checkpoint, tmp_path, monkeypatch, places, classes, agreement
+):
+    card, _ = export_onnx(checkpoint, tmp_path / "m.onnx")
+    truth = scores_with_balls([(6, 6, 6), (17, 6, 6)], [1, 2])
+    found = scores_with_balls(places, classes)
+    monkeypatch.setattr(TorchRuntime, "infer", lambda *_: truth)
+    monkeypatch.setattr(OnnxRuntimeCpu, "infer", lambda *_: found)
+    monkeypatch.setattr("dep.export.verify.SCORE_TOLERANCE", 1.0)
+    network = DeployedNetwork(load_checkpoint(checkpoint).network, [True, False, True])
+    comparison = compare(network, tmp_path / "m.onnx", card, None, half_weights=False)
+    assert comparison.agreement == pytest.approx(agreement)
+    assert comparison.agrees == (agreement == 1)

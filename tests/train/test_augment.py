@@ -89,3 +89,20 @@ def test_noise_keeps_unit_variance():
     out, _ = augment(image, labels, 32, spread, torch.Generator().manual_seed(0))
     assert not torch.equal(out, image)
     assert out.std().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("corner", [4, 19])
+def test_labels_stay_on_particles_at_the_patchs_corners(corner):
+    """Where any difference of scale between image and labels is largest."""
+    spread = Augmentation(mirror=False, warp=1, rotation=0, scale=0.0, elastic=0.03)
+    edge = 24
+    border = context(edge, spread) + 3
+    image, labels = blob(edge + 2 * border, [border + corner] * 3)
+    offsets = []
+    for seed in range(12):
+        out, out_labels = augment(
+            image, labels, edge, spread, torch.Generator().manual_seed(seed)
+        )
+        there = out[0, 0].clamp_min(0.3) - 0.3
+        offsets.append(centroid(there) - centroid(out_labels[0] == 3))
+    assert torch.stack(offsets).mean(0).abs().max() < 0.12

@@ -35,6 +35,13 @@ def test_all_faults_at_once(run_files):
         ("margin = 4", "margin = 12", "leaves nothing"),
         ('name = "b"', 'name = "a"', "named twice: a"),
         ("coordinates = false", "coordinates = true", "must equal training.patch"),
+        ("diameter = 5", "diameter = 7", r"wider than the particles of class a \(6"),
+        ("t_dist = 4", "t_dist = inf", "picking.t_dist"),
+        ('name = "tiny"', 'name = "ti\\nny"', "name"),
+        ("seed = 3", "seed = 3\nbetas = [1.5, -3]", "training.betas.0"),
+        ("learning_rate = 1e-2", "learning_rate = inf", "training.learning_rate"),
+        ("t_dist = 4", "t_dist = 4\niterations = [1, 2]", "iterations"),
+        ("held.mrc", "./tomo.mrc", "both trained on and validated on"),
     ],
 )
 def test_parts_that_do_not_fit_each_other(run_files, old, new, says):

@@ -1,5 +1,6 @@
 """Patches show what the tomogram shows, wherever they are cut."""
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -34,15 +35,15 @@ def test_tomograms_are_mapped_not_copied(tomograms):
 
 
 def test_batches_depend_on_seed_and_step_alone(tomograms):
-    sampler = PatchSampler(tomograms, 20, 16, 3, 0.2, 7)
+    sampler = PatchSampler(tomograms, 20, 16, 3, 0.2, 4, 7)
     a, b = sampler(5), sampler(5)
     assert all((p == q).all() for p, q in zip(a, b, strict=True))
     assert (sampler(6)[0] != a[0]).any()
-    assert (PatchSampler(tomograms, 20, 16, 3, 0.2, 8)(5)[0] != a[0]).any()
+    assert (PatchSampler(tomograms, 20, 16, 3, 0.2, 4, 8)(5)[0] != a[0]).any()
 
 
 def test_patches_hold_particles(tomograms):
-    sampler = PatchSampler(tomograms, 16, 16, 4, 0.0, 1)
+    sampler = PatchSampler(tomograms, 16, 16, 4, 0.0, 4, 1)
     assert all(sampler(step)[1].any(axis=(1, 2, 3)).all() for step in range(20))
 
 
@@ -67,5 +68,13 @@ def test_every_wrong_source_is_listed(run_files):
     with pytest.raises(ConfigError, match="outside the tomogram"):
         load_tomograms(config.data.train, config)
     (run_files.folder / "tomo.csv").write_text("class,x,y,z\na,1,2,3\n")
-    with pytest.raises(ConfigError, match=r"(?s)class b: no particle.*class bead"):
+    with pytest.raises(ConfigError, match=r"(?s)class bead: no particle.*class b:"):
         load_tomograms(config.data.train, config)
+
+
+def test_a_header_without_voxel_size_takes_the_configurations(run_files):
+    with mrcfile.open(run_files.folder / "tomo.mrc", mode="r+") as mrc:
+        mrc.voxel_size = 0
+    config = load_config(run_files.config)
+    (tomogram,) = load_tomograms(config.data.train, config)
+    assert tomogram.xyz.shape == (15, 3)
