@@ -225,38 +225,53 @@ def pick_all(
     -------
     int
         How many failed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The user or the batch system ended the run; the record says so.
     """
     waiting = {job.name: {**_start(job, identity), "status": "waiting"} for job in jobs}
-    record.record(waiting)
     failures = 0
-    for number, job in enumerate(jobs, start=1):
-        entry = _start(job, identity)
-        begun = time.perf_counter()
-        reporter.begin(job.name, number, len(jobs))
-        try:
-            picks = pick_one(job, reporter.advance)
-        except KeyboardInterrupt:
-            entry["status"] = "interrupted"
-            record.record({job.name: _end(entry, begun)}, "interrupted")
-            raise
-        except expected() as error:
-            entry |= {"status": "failed", "error": str(error)}
-            failures += 1
-            if debugging():
-                log.exception("%s", job.tomogram)
-            reporter.failed(job.name, str(error))
-        except Exception as error:
-            # A defect: its traceback is shown, and the other tomograms still count.
-            entry |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-            failures += 1
-            log.exception("%s: this is a defect of dep, please report it", job.tomogram)
-            reporter.failed(job.name, f"{job.tomogram}: {entry['error']}")
-        else:
-            entry |= _success(job, picks)
-            took = round(time.perf_counter() - begun, 3)
-            reporter.done(job.name, picks=entry["picks"], seconds=took)
-        record.record({job.name: _end(entry, begun)})
-    record.record({}, "failed" if failures else "complete")
+    begun = time.perf_counter()
+    at_hand: dict[str, Entry] = {}  # the tomogram that is picked, or was the last one
+    try:
+        record.record(waiting)
+        for number, job in enumerate(jobs, start=1):
+            entry = _start(job, identity)
+            begun = time.perf_counter()
+            at_hand = {job.name: entry}
+            reporter.begin(job.name, number, len(jobs))
+            try:
+                picks = pick_one(job, reporter.advance)
+            except expected() as error:
+                entry |= {"status": "failed", "error": str(error)}
+                failures += 1
+                if debugging():
+                    log.exception("%s", job.tomogram)
+                reporter.failed(job.name, str(error))
+            except Exception as error:
+                # A defect: its traceback is shown, and the other tomograms still count.
+                words = f"{type(error).__name__}: {error}"
+                entry |= {"status": "failed", "error": words}
+                failures += 1
+                log.exception(
+                    "%s: this is a defect of dep, please report it", job.tomogram
+                )
+                reporter.failed(job.name, f"{job.tomogram}: {words}")
+            else:
+                entry |= _success(job, picks)
+                took = _end(begun)["seconds"]
+                reporter.done(job.name, picks=entry["picks"], seconds=took)
+            entry |= _end(begun)
+            record.record(at_hand)
+        record.record({}, "failed" if failures else "complete")
+    except KeyboardInterrupt:
+        # Wherever it came: what has a status or an end keeps it.
+        for entry in at_hand.values():
+            entry |= {"status": "interrupted", **_end(begun), **entry}
+        record.record(at_hand, "interrupted")
+        raise
     return failures
 
 
@@ -264,9 +279,8 @@ def _start(job: Job, identity: dict[str, Any]) -> Entry:
     return {"tomogram": str(job.tomogram), "source": _source(job.tomogram), **identity}
 
 
-def _end(entry: Entry, begun: float) -> Entry:
-    took = round(time.perf_counter() - begun, 3)
-    return {**entry, "seconds": took, "ended": now()}
+def _end(begun: float) -> Entry:
+    return {"seconds": round(time.perf_counter() - begun, 3), "ended": now()}
 
 
 def _success(job: Job, picks: "Picks") -> Entry:

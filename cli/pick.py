@@ -33,6 +33,7 @@ def pick(
             metavar="TOMOGRAM...",
             help="MRC files, or folders of them.",
             show_default=False,
+            readable=False,  # else one unreadable file would end the whole call
         ),
     ],
     engine: Annotated[
@@ -41,6 +42,7 @@ def pick(
             "--engine",
             metavar="MODEL",
             help="Model file (default: the bundled one).",
+            readable=False,
             rich_help_panel=MODEL_OPTIONS,
         ),
     ] = None,
@@ -126,6 +128,7 @@ def pick(
             "-o",
             metavar="DIR",
             help="Folder of the outputs.",
+            readable=False,
             rich_help_panel=OUTPUT_OPTIONS,
         ),
     ] = Path("picks"),
@@ -201,6 +204,7 @@ def pick(
     from dep.cli.batch import find_tomograms, pick_all, plan, remaining
     from dep.cli.picking import (
         check_folder,
+        check_name,
         identify,
         make_folder,
         open_picker,
@@ -241,6 +245,7 @@ def pick(
         make_folder(out)
 
         def pick_one(job: "Job", advance: Callable[[int, int], None]) -> "Picks":
+            check_name(job)
             picks = picker.pick(
                 job.tomogram,
                 progress=lambda done, total, _stage: advance(done, total),

@@ -3,13 +3,14 @@
 import json
 import math
 import os
+import stat
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dep.cli.failure import UsageError, need
-from dep.engine import DepError, Picker, SettingError, open_volume
-from dep.engine.formats import FORMATS
+from dep.engine import DepError, Picker, PicksError, SettingError, open_volume
+from dep.engine.formats import FORMATS, star_text
 from dep.engine.settings import PickSettings
 
 if TYPE_CHECKING:
@@ -88,10 +89,16 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
 
 def check_folder(out: Path) -> None:
     """Refuse what cannot be the folder of the outputs, before the model is opened."""
-    if out.exists() and not out.is_dir():
+    try:
+        kind = out.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unusable(out, error) from error
+    if not stat.S_ISDIR(kind):
         message = f"{out}: is a file, expected a folder for the outputs (-o)"
         raise UsageError(message)
-    if out.exists() and not os.access(out, os.W_OK | os.X_OK):
+    if not os.access(out, os.W_OK | os.X_OK):
         message = f"{out}: no permission to write into this folder; choose another (-o)"
         raise UsageError(message)
 
@@ -101,10 +108,28 @@ def make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = (
-            f"{out}: cannot be used as the folder of the outputs ({error.strerror})"
-        )
-        raise UsageError(message) from error
+        raise _unusable(out, error) from error
+
+
+def _unusable(out: Path, error: OSError) -> UsageError:
+    reason = error.strerror or error
+    return UsageError(f"{out}: cannot be used as the folder of the outputs ({reason})")
+
+
+def check_name(job: "Job") -> None:
+    """Refuse a tomogram whose name a format cannot hold, before it is picked.
+
+    Raises
+    ------
+    PicksError
+        Says to rename the tomogram.
+    """
+    if any(FORMATS[form].suffix == ".star" for form in job.outputs if form != PICTURE):
+        try:
+            star_text.quote(job.name)
+        except PicksError as error:
+            message = f"{job.tomogram}: {error}, or take --format csv"
+            raise PicksError(message) from error
 
 
 def write_outputs(picks: "Picks", job: "Job") -> None:

@@ -2,10 +2,11 @@
 
 import csv
 import json
-import signal
-import time
+import sys
 
 import pytest
+
+from dep.engine import Picker
 
 PARTIAL = ("*.part", ".*.part", "*.partial", ".*.partial")
 
@@ -136,6 +137,33 @@ def test_bad_tomograms_do_not_stop_the_others(pick, tomogram, make_tomogram, tmp
     assert "2 of 5 tomograms picked" in outcome.out
     assert (tmp_path / "out" / "last.star").exists()
     assert not partial_files(tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such file names")
+@pytest.mark.parametrize("formats", ["csv,relion5", "star,csv"])
+def test_a_name_that_a_format_cannot_hold_fails_before_it_is_picked(
+    pick, tomogram, make_tomogram, tmp_path, monkeypatch, formats
+):
+    bad = tmp_path / "a\"b'c.mrc"
+    make_tomogram(bad)
+    picked = []
+    whole = Picker.pick
+
+    def spy(self, path, **settings):
+        picked.append(path)
+        return whole(self, path, **settings)
+
+    monkeypatch.setattr(Picker, "pick", spy)
+    outcome = pick(bad, tomogram, "--format", formats)
+    assert outcome.status == 1
+    assert picked == [tomogram]
+    entries = read_run(tmp_path / "out")["tomograms"]
+    assert entries["a\"b'c"]["status"] == "failed"
+    assert "rename the tomogram" in entries["a\"b'c"]["error"]
+    assert entries["TS_01"]["status"] == "picked"
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"TS_01.csv", "TS_01.star", "run.json"}
+    assert pick(bad, "--format", "csv").status == 0
 
 
 @pytest.mark.usefixtures("tomogram")
@@ -315,38 +343,3 @@ class TestVoxelSize:
         assert "--voxel-size" in outcome.err
         options = ("--voxel-size", "10", "--resume", "--picture")
         assert pick(tmp_path / "TS_01.mrc", *options).status == 0
-
-
-@pytest.mark.parametrize(
-    ("kind", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-)
-def test_a_stopped_run_leaves_nothing_partial(
-    dep_process, make_model, make_tomogram, tmp_path, kind, status
-):
-    # Cores of two voxels make many tiles: picking takes long enough to be stopped.
-    slow = make_model(tmp_path / "slow.onnx", tile=26, margin=12)
-    make_tomogram(tmp_path / "long.mrc", shape=(64, 96, 96))
-    make_tomogram(tmp_path / "next.mrc")
-    out = tmp_path / "out"
-    process = dep_process(
-        "pick",
-        tmp_path / "long.mrc",
-        tmp_path / "next.mrc",
-        "--engine",
-        slow,
-        "-o",
-        out,
-        "--picture",
-    )
-    line = process.stderr.readline()
-    assert json.loads(line)["event"] == "begin", line
-    time.sleep(0.5)
-    process.send_signal(kind)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == status, err
-    assert "Traceback" not in err
-    assert [path.name for path in out.iterdir()] == ["run.json"]
-    run = read_run(out)
-    assert run["status"] == "interrupted"
-    ended = {name: entry["status"] for name, entry in run["tomograms"].items()}
-    assert ended == {"long": "interrupted", "next": "waiting"}
