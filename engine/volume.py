@@ -199,8 +199,14 @@ def open_volume(
     path = Path(source)
     data = open_mrc(path)
     size = voxel_size if voxel_size is not None else data.header.voxel_size
-    if size is None:
+    warnings = data.warnings
+    if size is None and default_voxel_size is not None:
         size = default_voxel_size
+        warnings = (
+            *warnings,
+            f"{path}: the header holds no voxel size, {size:g} Å are assumed; "
+            "coordinates in ångström depend on it (--voxel-size)",
+        )
     if size is None:
         edges = data.header.voxel_edges
         found = (
@@ -213,7 +219,7 @@ def open_volume(
             "Give it with --voxel-size (voxel_size=...), in Å."
         )
         raise VoxelSizeError(message)
-    return Volume(data.array, size, name or tomogram_name(path), path, data.warnings)
+    return Volume(data.array, size, name or tomogram_name(path), path, warnings)
 
 
 def tomogram_name(path: str | PathLike[str]) -> str:
