@@ -1,7 +1,11 @@
 """A configuration is read whole, and every fault of it is named at once."""
 
+import tomllib
+
 import pytest
 
+from dep.engine.model_file import read_card
+from dep.train.card import make_card
 from dep.train.config import ConfigError, config_values, load_config, parse_config
 
 
@@ -63,3 +67,21 @@ def test_not_toml_and_not_there(tmp_path):
     (tmp_path / "bad.toml").write_text("name = ")
     with pytest.raises(ConfigError, match=r"bad\.toml: not a TOML file"):
         load_config(tmp_path / "bad.toml")
+
+
+def test_the_documents_example_and_the_recipe_validate(root):
+    text = (root / "docs/training.md").read_text()
+    example = text.split("```toml\n")[1].split("```")[0]
+    assert parse_config(tomllib.loads(example), "docs").outputs == 3
+    recipe = (root / "train/recipes/simulated12.toml").read_text()
+    config = parse_config(tomllib.loads(recipe), "recipe")
+    assert [entry.name for entry in config.classes if not entry.report] == ["fiducial"]
+
+
+def test_the_recipe_describes_the_bundled_model(root):
+    recipe = (root / "train/recipes/simulated12.toml").read_text()
+    wanted = make_card(parse_config(tomllib.loads(recipe), "recipe")).to_dict()
+    bundled = read_card(root / "engine/data/default.onnx").to_dict()
+    for card in (wanted, bundled):
+        card.pop("weights_digest")
+    assert bundled == wanted
