@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dep.cli.failure import guarded
+from dep.cli.failure import UsageError, guarded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +42,13 @@ def evaluate(
             metavar="ÅNGSTRÖM", help="Of the tomogram (default: the picks' or model's)."
         ),
     ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,Z",
+            help="Size of the tomogram in voxels, for RELION 5 files that lack it.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write one JSON document.")
     ] = False,
@@ -54,12 +61,13 @@ def evaluate(
     """
     from dep.engine.truth import evaluate_picks, read_truth
 
-    found, source = _read(picks, model, tomogram, voxel_size)
+    size = _size(shape)
+    found, source = _read(picks, model, tomogram, size, voxel_size)
     true = read_truth(
         truth,
         found.classes,
         tomogram=tomogram,
-        shape=found.shape,
+        shape=size or found.shape,
         voxel_size=found.voxel_size,
     )
     result = evaluate_picks(found, true)
@@ -77,20 +85,51 @@ def evaluate(
     _show(result, true, source, Console(highlight=False))
 
 
+def _size(words: str | None) -> tuple[int, int, int] | None:
+    """Read X,Y,Z as a shape (z, y, x).
+
+    Raises
+    ------
+    UsageError
+        Not three whole numbers above 0.
+    """
+    if words is None:
+        return None
+    numbers = [word.strip() for word in words.split(",")]
+    if len(numbers) != 3 or not all(
+        one.isascii() and one.isdigit() and int(one) > 0 for one in numbers
+    ):
+        message = (
+            "--shape: expected the tomogram's size in voxels as X,Y,Z (such as "
+            f"928,960,300), found {words!r}"
+        )
+        raise UsageError(message)
+    x, y, z = (int(one) for one in numbers)
+    return z, y, x
+
+
 def _read(
-    path: Path, model: Path | None, tomogram: str | None, voxel_size: float | None
+    path: Path,
+    model: Path | None,
+    tomogram: str | None,
+    shape: tuple[int, int, int] | None,
+    voxel_size: float | None,
 ) -> tuple["Picks", str]:
     """Read picks with a class table that knows diameters; say where it is from."""
     from dep.engine import Picks, read_card
     from dep.engine.picker import model_path
 
     if model is None:
-        own = Picks.read(path, tomogram=tomogram, voxel_size=voxel_size)
+        own = Picks.read(path, tomogram=tomogram, shape=shape, voxel_size=voxel_size)
         if own.voxel_size and all(one.diameter > 0 for one in own.classes):
             return own, str(path)
     card = read_card(model_path(model))
     found = Picks.read(
-        path, tomogram=tomogram, classes=card.classes, voxel_size=voxel_size
+        path,
+        tomogram=tomogram,
+        classes=card.classes,
+        shape=shape,
+        voxel_size=voxel_size,
     )
     if found.voxel_size is None:
         found = replace(found, voxel_size=card.voxel_size)

@@ -96,7 +96,8 @@ def _frame(name: str, frame: Frame) -> tuple[NDArray[np.float64], float]:
     if frame.shape is None or frame.voxel_size is None:
         message = (
             f"{name}: RELION 5 counts coordinates from the tomogram's centre, but its "
-            "shape or voxel size is unknown; give both (shape=..., voxel_size=...)"
+            "shape or voxel size is unknown; give both (shape=..., voxel_size=... in "
+            "Python, --shape X,Y,Z and --voxel-size with dep evaluate)"
         )
         raise PicksError(message)
     return np.array(frame.shape[::-1], np.float64) / 2, frame.voxel_size

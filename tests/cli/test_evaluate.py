@@ -80,3 +80,55 @@ def test_nothing_picked_is_a_score_of_zero(dep, files, tiny_model):
     result = dep("evaluate", picks, truth, "--model", tiny_model, "--json").json
     assert result["localisation"]["recall"] == 0
     assert result["localisation"]["mean_distance"] is None
+
+
+@pytest.fixture
+def foreign_star(dep, tomogram, tiny_model, tmp_path):
+    """A RELION 5 file as others write it: no comment of ours."""
+    out = tmp_path / "out"
+    dep("pick", tomogram, "--engine", tiny_model, "-o", out)
+    star = out / "TS_01.star"
+    lines = star.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("# dep:")]
+    assert len(kept) == len(lines) - 1
+    star.write_text("".join(kept))
+    return star
+
+
+@pytest.fixture
+def ball_truth(tmp_path):
+    truth = tmp_path / "where.csv"
+    truth.write_text("class,x,y,z\ndark,10,12,14\ndark,30,28,12\nbright,28,10,20\n")
+    return truth
+
+
+FRAME = ("--shape", "44,40,32", "--voxel-size", "10")
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_relion_files_of_others_are_scored(
+    dep, foreign_star, ball_truth, tiny_model, swapped
+):
+    pair = (ball_truth, foreign_star) if swapped else (foreign_star, ball_truth)
+    outcome = dep("evaluate", *pair, "--model", tiny_model, *FRAME, "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["mean_class_f1"] == 1
+    assert outcome.json["localisation"]["mean_distance"] < 0.7
+
+
+def test_what_a_relion_file_lacks_is_named(dep, foreign_star, ball_truth, tiny_model):
+    words = ("evaluate", foreign_star, ball_truth, "--model", tiny_model)
+    for given in ((), FRAME[:2], FRAME[2:]):
+        outcome = dep(*words, *given)
+        assert outcome.status == 1
+        assert "TS_01.star" in outcome.err
+        assert "--shape X,Y,Z" in outcome.err
+        assert "--voxel-size" in outcome.err
+
+
+@pytest.mark.parametrize("words", ["44,40", "44,40,0", "44,40,-3", "a,b,c", "1,2,3,4"])
+def test_a_shape_that_is_none_is_wrong_use(dep, files, words):
+    outcome = dep("evaluate", *files, "--shape", words)
+    assert outcome.status == 2
+    assert "X,Y,Z" in outcome.err
+    assert words in outcome.err
