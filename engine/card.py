@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, Self, TypeGuard, get_args
@@ -169,7 +170,7 @@ class ModelCard:
         """
         try:
             document = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             message = f"{source}: the model card is not valid JSON ({error})"
             raise CardError(message) from error
         if not isinstance(document, dict):
@@ -212,10 +213,11 @@ def _whole(
 
 
 def _number(value: object) -> bool:
+    # Compared, since a whole number of any length does not fit a float.
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and abs(value) <= sys.float_info.max
     )
 
 

@@ -177,7 +177,7 @@ def _plan_card(path: Path) -> ModelCard:
         raise CardError(message) from error
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{beside}: the model card is not valid JSON ({error})"
         raise CardError(message) from error
     if not isinstance(document, dict) or not isinstance(document.get("card"), dict):

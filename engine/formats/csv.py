@@ -15,6 +15,8 @@ from dep.engine.errors import PicksError
 from dep.engine.formats.table import Frame, Table, number, whole
 
 if TYPE_CHECKING:
+    import _csv
+
     from dep.engine.picks import Picks
 
 COLUMNS = ("tomogram", "class", "x", "y", "z", "score")
@@ -42,52 +44,49 @@ def read(path: Path, frame: Frame) -> Table:
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         rows = csv.reader(stream, skipinitialspace=True)
-        head = [name.strip().lower() for name in next(rows, [])]
-        numbered = "class" not in head
-        label = "class_id" if numbered else "class"
-        missing = [name for name in (label, "x", "y", "z") if name not in head]
-        if missing:
-            message = (
-                f"{path}: no column {', '.join(missing)} in the first line "
-                f"({', '.join(head) or 'empty'}); expected {','.join(COLUMNS)}"
-            )
-            raise PicksError(message)
-        at = {name: head.index(name) for name in {*COLUMNS, label} if name in head}
-        xyz: list[tuple[float, float, float]] = []
-        labels: list[str] = []
-        scores: list[float] = []
-        tomograms: list[str] = []
         try:
-            for row in rows:
-                if not any(row):
-                    continue
-                where = f"line {rows.line_num}"
-                if len(row) != len(head):
-                    message = (
-                        f"{path}: {where}: expected {len(head)} fields, "
-                        f"found {len(row)}"
-                    )
-                    raise PicksError(message)
-                x, y, z = (
-                    number(path, f"{where}, {name}", row[at[name]]) for name in "xyz"
-                )
-                xyz.append((x, y, z))
-                text = row[at[label]].strip()
-                if numbered:
-                    text = str(whole(path, f"{where}, class_id", text))
-                elif not text:
-                    message = f"{path}: {where}, class: expected a name, found nothing"
-                    raise PicksError(message)
-                labels.append(text)
-                scores.append(
-                    number(path, f"{where}, score", row[at["score"]])
-                    if "score" in at
-                    else 1.0
-                )
-                tomograms.append(row[at["tomogram"]] if "tomogram" in at else "")
+            return _read(path, rows, frame)
         except csv.Error as error:
             message = f"{path}: line {rows.line_num}: not CSV ({error})"
             raise PicksError(message) from error
+
+
+def _read(path: Path, rows: "_csv.Reader", frame: Frame) -> Table:
+    head = [name.strip().lower() for name in next(rows, [])]
+    numbered = "class" not in head
+    label = "class_id" if numbered else "class"
+    missing = [name for name in (label, "x", "y", "z") if name not in head]
+    if missing:
+        message = (
+            f"{path}: no column {', '.join(missing)} in the first line "
+            f"({', '.join(head) or 'empty'}); expected {','.join(COLUMNS)}"
+        )
+        raise PicksError(message)
+    at = {name: head.index(name) for name in {*COLUMNS, label} if name in head}
+    xyz: list[tuple[float, float, float]] = []
+    labels: list[str] = []
+    scores: list[float] = []
+    tomograms: list[str] = []
+    for row in rows:
+        if not any(row):
+            continue
+        where = f"line {rows.line_num}"
+        if len(row) != len(head):
+            message = f"{path}: {where}: expected {len(head)} fields, found {len(row)}"
+            raise PicksError(message)
+        x, y, z = (number(path, f"{where}, {name}", row[at[name]]) for name in "xyz")
+        xyz.append((x, y, z))
+        text = row[at[label]].strip()
+        if numbered:
+            text = str(whole(path, f"{where}, class_id", text))
+        elif not text:
+            message = f"{path}: {where}, class: expected a name, found nothing"
+            raise PicksError(message)
+        labels.append(text)
+        scores.append(
+            number(path, f"{where}, score", row[at["score"]]) if "score" in at else 1.0
+        )
+        tomograms.append(row[at["tomogram"]] if "tomogram" in at else "")
     return Table(
         np.array(xyz, np.float64).reshape(-1, 3),
         labels,

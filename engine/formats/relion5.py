@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dep.engine.errors import PicksError
 from dep.engine.formats import star_text
-from dep.engine.formats.table import Frame, frame_comment
+from dep.engine.formats.table import LARGEST, Frame, frame_comment
 
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
@@ -85,10 +85,16 @@ def to_voxels(
     Raises
     ------
     PicksError
-        The tomogram's shape or voxel size is unknown.
+        The tomogram's shape or voxel size is unknown, or the voxel size is so small
+        that coordinates are lost.
     """
     half, voxel_size = _frame(str(path), frame)
-    return centred / voxel_size + half
+    with np.errstate(over="ignore"):
+        voxels: NDArray[np.float64] = centred / voxel_size + half
+    if len(voxels) and not np.abs(voxels).max() <= LARGEST:
+        message = f"{path}: coordinates in voxels of {voxel_size:g} Å are not finite"
+        raise PicksError(message)
+    return voxels
 
 
 def _frame(name: str, frame: Frame) -> tuple[NDArray[np.float64], float]:

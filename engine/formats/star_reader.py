@@ -35,7 +35,7 @@ def read(path: Path, frame: Frame) -> Table:
     text, empty = _without_empty_loops(text)
     try:
         document = cif.read_string(text)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # the latter for a name used twice
         message = f"{path}: not a STAR file ({error})"
         raise PicksError(message) from error
     for block in document:
@@ -43,7 +43,8 @@ def read(path: Path, frame: Frame) -> Table:
             column = block.find_loop("_" + tags[0])
             if len(column) == 0:
                 continue
-            xyz = np.stack([_numbers(path, block, tag) for tag in tags], axis=1)
+            many = len(column)
+            xyz = np.stack([_numbers(path, block, tag, many) for tag in tags], axis=1)
             if tags is relion5.CENTRED:
                 xyz = relion5.to_voxels(path, xyz, frame)
             return _table(path, block, xyz, frame)
@@ -65,25 +66,39 @@ def _table(
     many = len(xyz)
     names = [""] * many
     for tag in TOMOGRAM_ALIASES:
-        column = block.find_loop("_" + tag)
+        column = _column(path, block, tag, many)
         if len(column):
             names = [cif.as_string(value) for value in column]
             break
-    classes = block.find_loop("_" + star_text.CLASS)
+    classes = _column(path, block, star_text.CLASS, many)
     labels = [
         str(whole(path, f"row {row}, {star_text.CLASS}", value))
         for row, value in enumerate(classes, start=1)
     ]
     scores = (
-        _numbers(path, block, star_text.SCORE)
+        _numbers(path, block, star_text.SCORE, many)
         if len(block.find_loop("_" + star_text.SCORE))
         else np.ones(many)
     )
     return Table(xyz, labels or ["1"] * many, scores, names, frame, numbered=True)
 
 
-def _numbers(path: Path, block: "cif.Block", tag: str) -> NDArray[np.float64]:
+def _column(path: Path, block: "cif.Block", tag: str, many: int) -> "cif.Column":
+    """Find a column; empty where there is none, refused where another loop has it."""
     column = block.find_loop("_" + tag)
+    if len(column) not in (0, many):
+        message = (
+            f"{path}: block {block.name!r}: {len(column)} rows of {tag}, but {many} of "
+            "coordinates; expected them in one loop"
+        )
+        raise PicksError(message)
+    return column
+
+
+def _numbers(
+    path: Path, block: "cif.Block", tag: str, many: int
+) -> NDArray[np.float64]:
+    column = _column(path, block, tag, many)
     if len(column) == 0:
         message = f"{path}: block {block.name!r} has no column {tag}"
         raise PicksError(message)

@@ -1,6 +1,7 @@
 """The rows of a coordinate file, before they become picks of one tomogram."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from dep.engine.card import MAX_CLASSES, ClassInfo
 from dep.engine.errors import PicksError
+from dep.engine.mrc import MAX_EDGE
 
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
 
 COMMENT = "# dep: "
+LARGEST = float(np.finfo(np.float32).max)  # of what picks hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +159,9 @@ def _numbers(path: Path, rows: Table, most: int) -> list[int]:
     numbers = [int(label) for label in rows.label]
     for row, found in enumerate(numbers, start=1):
         if not 1 <= found <= most:
-            # A float of 300 digits is a whole number too: shown shorter.
-            message = (
-                f"{path}: class {found if abs(found) < 1e9 else f'{found:.3g}'} in "
-                f"row {row}, expected 1 to {most}"
-            )
+            # A float of 30 digits is a whole number too: shown shorter.
+            shown = found if abs(found) < 1e9 else f"{found:.3g}"
+            message = f"{path}: class {shown} in row {row}, expected 1 to {most}"
             raise PicksError(message)
     return numbers
 
@@ -180,20 +181,25 @@ def _class_ids(
         raise PicksError(message) from error
 
 
+def _short(text: str, most: int = 60) -> str:
+    return repr(text if len(text) <= most else text[:most] + "...")
+
+
 def number(path: Path, where: str, text: str) -> float:
     """Read one number.
 
     Raises
     ------
     PicksError
-        Not a finite number; names the file and the place.
+        Not a finite number that float32 can hold; names the file and the place.
     """
     try:
         value = float(text)
     except ValueError:
         value = np.nan
-    if not np.isfinite(value):
-        message = f"{path}: {where}: expected a number, found {text!r}"
+    if not abs(value) <= LARGEST:
+        limit = f" of at most {LARGEST:.3g}" if math.isfinite(value) else ""
+        message = f"{path}: {where}: expected a number{limit}, found {_short(text)}"
         raise PicksError(message)
     return value
 
@@ -208,7 +214,7 @@ def whole(path: Path, where: str, text: str) -> int:
     """
     value = number(path, where, text)
     if value != int(value):
-        message = f"{path}: {where}: expected a whole number, found {text!r}"
+        message = f"{path}: {where}: expected a whole number, found {_short(text)}"
         raise PicksError(message)
     return int(value)
 
@@ -237,20 +243,35 @@ def comment_frame(text: str) -> Frame:
         if not line.startswith(COMMENT):
             continue
         try:
-            document = json.loads(line[len(COMMENT) :])
-            shape = document["shape_zyx"]
-            size = document["voxel_size"]
-            return Frame(
-                None
-                if shape is None
-                else (int(shape[0]), int(shape[1]), int(shape[2])),
-                None if size is None else float(size),
-                tuple(
-                    ClassInfo(str(name), float(diameter))
-                    for name, diameter in document["classes"]
-                )
-                or None,
-            )
-        except (ValueError, KeyError, TypeError, IndexError):
+            return _frame(json.loads(line[len(COMMENT) :]))
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            IndexError,
+            OverflowError,
+            RecursionError,
+        ):
             return Frame()
     return Frame()
+
+
+def _frame(document: Any) -> Frame:  # noqa: ANN401 - whatever the JSON holds
+    shape, size = document["shape_zyx"], document["voxel_size"]
+    if shape is not None:
+        shape = (int(shape[0]), int(shape[1]), int(shape[2]))
+        if not all(1 <= edge <= MAX_EDGE for edge in shape):
+            message = f"no shape of a tomogram: {shape}"
+            raise ValueError(message)
+    if size is not None:
+        size = float(size)
+        if not 0 < size < math.inf:
+            message = f"no voxel size: {size}"
+            raise ValueError(message)
+    classes = tuple(
+        ClassInfo(str(name), float(diameter)) for name, diameter in document["classes"]
+    )
+    if not all(0 <= one.diameter < math.inf for one in classes):
+        message = "diameters that make no sense"
+        raise ValueError(message)
+    return Frame(shape, size, classes or None)

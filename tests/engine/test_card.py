@@ -107,6 +107,10 @@ WRONG = [
     ("t_lm", 0),
     ("t_lm", 1.5),
     ("t_dist", -1),
+    ("t_dist", 10**400),
+    ("voxel_size", 10**400),
+    ("tile", 10**400),
+    ("classes", [{"name": "a", "diameter": 10**400}]),
     ("t_dist", float("inf")),
     ("pooling_kernel", 5),
     ("iterations", 0),
@@ -170,7 +174,11 @@ def test_a_newer_card_says_to_upgrade():
         ModelCard.from_json(text, "m.onnx")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "null"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", "null", "[" * 99999, '{"tile": 1' + "0" * 9999 + "}"],
+    ids=range(6),
+)
 def test_other_text_is_no_card(text):
     with pytest.raises(CardError, match="JSON"):
         ModelCard.from_json(text)

@@ -126,7 +126,7 @@ class TestRelion5:
         found = Picks.read(path, tomogram="TS_01", shape=(20, 20, 20), voxel_size=10.0)
         np.testing.assert_allclose(found.xyz, [[10, 11, 8]])
         assert found.tomogram == "TS_01"
-        with pytest.raises(PicksError, match=r"shape=\.\.\., voxel_size=\.\.\."):
+        with pytest.raises(PicksError, match=r"shape=\.\.\..* voxel_size=\.\.\."):
             Picks.read(path, tomogram="TS_01")
         with pytest.raises(PicksError, match="holds 2 tomograms \\(TS_01, TS_02\\)"):
             Picks.read(path, shape=(20, 20, 20), voxel_size=10.0)
@@ -233,9 +233,28 @@ MALFORMED = [
     ("a.coords", "0 1 2 3\n", "class 0 in row 1, expected 1 to 255"),
     ("a.coords", "1 1 2 3\n256 1 2 3\n", "class 256 in row 2, expected 1 to 255"),
     ("a.coords", "20000000 1 2 3\n", "class 20000000 in row 1, expected 1 to 255"),
-    ("a.coords", "1e300 1 2 3\n", "class 1e+300 in row 1, expected 1 to 255"),
+    ("a.coords", "1e30 1 2 3\n", "class 1e+30 in row 1, expected 1 to 255"),
     ("a.csv", "class_id,x,y,z\n3e9,1,2,3\n", "class 3e+09 in row 1, expected 1 to 25"),
+    ("a.csv", "class,x,y,z\na,1e300,2,3\n", "expected a number of at most 3.4e+38"),
+    ("a.csv", "class,x,y,z,score\na,1,2,3,1e300\n", "line 2, score: expected a numb"),
+    ("a.csv", "class,x,y,z\na,1,2," + "9" * 5000, "expected a number, found '99999"),
+    ("a.csv", "x" * 200_000, "line 1: not CSV (field larger than field limit"),
+    ("a.csv", "class,x,y,z\n" + "x" * 200_000, "line 2: not CSV (field larger"),
+    ("a.coords", "1 2 3 inf\n", "line 1, z: expected a number, found 'inf'"),
     ("a.star", "hello", "not a STAR file"),
+    ("a.star", "data_a\n_x 1\ndata_a\n_x 2\n", "not a STAR file (string: duplicate b"),
+    ("a.star", "data_\nloop_\n_a\n_a\n1 2\n", "duplicate tag _a"),
+    (
+        "a.star",
+        "data_x\nloop_\n_rlnCoordinateX\n1\n2\nloop_\n_rlnCoordinateY\n1\n",
+        "1 rows of rlnCoordinateY, but 2 of coordinates; expected them in one loop",
+    ),
+    (
+        "a.star",
+        "data_x\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
+        "1 2 3\nloop_\n_rlnTomoName\na\nb\n",
+        "2 rows of rlnTomoName, but 1 of coordinates",
+    ),
     ("a.star", "data_\nloop_\n_rlnCoordinateX\n_b\n1 2 3\n", "not a STAR file"),
     ("a.star", "data_\nloop_\n_a\n1\n", "no coordinates; expected columns rlnCoord"),
     ("a.star", "data_x\nloop_\n_rlnCoordinateX\n1\n", "has no column rlnCoordinateY"),
@@ -275,7 +294,7 @@ def test_a_class_that_is_not_in_the_table(tmp_path):
         Picks.read(tmp_path / "a.csv", classes=CLASSES)
 
 
-@pytest.mark.parametrize("number", ["0", "3", "1e300", "-5000000000"])
+@pytest.mark.parametrize("number", ["0", "3", "1e30", "-5000000000"])
 def test_a_number_that_a_given_table_has_not(tmp_path, number):
     (tmp_path / "a.coords").write_text(f"1 1 2 3\n{number} 1 2 3\n")
     with pytest.raises(PicksError, match=r"class \S+ in row 2, expected 1 to 2"):
@@ -310,6 +329,38 @@ def test_a_comment_edited_by_hand_is_passed_over(tmp_path):
     found = Picks.read(path)
     assert len(found) == 2
     assert found.shape is None
+
+
+NONSENSE = [
+    ('"shape_zyx": [50, 101, 100]', '"shape_zyx": [50, 101, Infinity]'),
+    ('"shape_zyx": [50, 101, 100]', '"shape_zyx": [50, 0, 100]'),
+    ('"shape_zyx": [50, 101, 100]', f'"shape_zyx": [50, 101, {10**400}]'),
+    ('"shape_zyx": [50, 101, 100]', f'"shape_zyx": {"[" * 99999}'),
+    ('"voxel_size": 13.48', f'"voxel_size": {10**400}'),
+    ('"voxel_size": 13.48', '"voxel_size": -13.48'),
+    ('"voxel_size": 13.48', '"voxel_size": 0'),
+    ('"voxel_size": 13.48', '"voxel_size": NaN'),
+    ("216.5", "-1"),
+    ("216.5", "Infinity"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), NONSENSE, ids=range(len(NONSENSE)))
+def test_a_comment_that_makes_no_sense_is_passed_over(tmp_path, old, new):
+    path = picks_of(2).write(tmp_path / "a.star", "star")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    found = Picks.read(path)
+    assert len(found) == 2
+    assert (found.shape, found.voxel_size) == (None, None)
+
+
+def test_a_voxel_size_in_which_coordinates_are_lost(tmp_path):
+    path = picks_of(2).write(tmp_path / "a.star")
+    path.write_text(path.read_text().replace("13.48,", "1e-320,"))
+    with pytest.raises(PicksError, match=r"in voxels of \S+ Å are not finite"):
+        Picks.read(path)
 
 
 def test_reading_does_not_blow_up_on_a_long_header(tmp_path):

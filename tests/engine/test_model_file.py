@@ -110,7 +110,11 @@ class TestPlan:
         with pytest.raises(CardError, match=r"beside the plan as model\.plan\.json"):
             read_card(plan)
 
-    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"card": 3}', "\xff"])
+    @pytest.mark.parametrize(
+        "text",
+        ["{", "[]", "{}", '{"card": 3}', "\xff", "[" * 99999, "1" + "0" * 9999],
+        ids=range(7),
+    )
     def test_other_text_beside_it(self, plan, text):
         plan.with_name("model.plan.json").write_bytes(text.encode("latin-1"))
         with pytest.raises(CardError, match=r"model\.plan\.json: "):
