@@ -107,8 +107,10 @@ def _not_finite(source: PlaneSource, z: int, plane: NDArray[Any]) -> TomogramErr
 class Normaliser:
     """Turns voxels as stored into what the network sees.
 
-    ``out = (voxel - mean) * scale`` in float32, ``scale = 1 / std``, negative where
-    the contrast is to be inverted.
+    ``out = (voxel - mean) * scale``, ``scale = 1 / std``, negative where the contrast
+    is to be inverted. In float32; only the difference is made in float64 where voxels
+    hold more digits than float32 does (32-bit integers and whatever is longer than 4
+    bytes), since the mean rounded to float32 would shift them.
     """
 
     mean: float
@@ -122,5 +124,11 @@ class Normaliser:
 
     def __call__(self, voxels: NDArray[Any], out: NDArray[np.float32]) -> None:
         """Write the normalised voxels into `out` of the same shape."""
-        np.subtract(voxels, np.float32(self.mean), out=out, casting="unsafe")
+        fine = voxels.dtype.itemsize > 4 or (
+            voxels.dtype.itemsize == 4 and voxels.dtype.kind != "f"
+        )
+        # NumPy converts in small pieces here, so no float copy of the voxels is made.
+        # Naming the type also keeps NumPy 1 from half precision for float16 voxels.
+        kind = np.float64 if fine else np.float32
+        np.subtract(voxels, kind(self.mean), out=out, dtype=kind, casting="unsafe")
         out *= np.float32(self.scale)

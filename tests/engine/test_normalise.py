@@ -1,5 +1,7 @@
 """Statistics are those of all voxels, exactly, however the planes are read."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -108,3 +110,42 @@ def test_a_normalised_tomogram_has_mean_0_and_deviation_1(dtype):
     inverted = np.empty_like(out)
     Normaliser.zscore(statistics, invert=True)(array, inverted)
     np.testing.assert_array_equal(inverted, -out)
+
+
+@pytest.mark.parametrize("dtype", ["f8", ">f8", "i4", "u4", ">i4", "i8", "u8"])
+@pytest.mark.parametrize("mean", [1e5 + 0.3, 1.5e9 + 41.5])
+def test_a_large_mean_does_not_shift_what_the_network_sees(dtype, mean):
+    rng = np.random.default_rng(6)
+    array = (mean + rng.normal(0, 3, (9, 30, 31))).astype(dtype)
+    out = np.empty(array.shape, np.float32)
+    Normaliser.zscore(of(array))(array, out)
+    values = array.astype("f8")
+    np.testing.assert_allclose(
+        out, (values - values.mean()) / values.std(), rtol=1e-6, atol=1e-6
+    )
+    assert out.mean(dtype=float) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u2", "f2", ">f2", "f4", ">f4"])
+def test_short_types_are_normalised_in_float32_exactly(dtype):
+    array = np.random.default_rng(8).normal(60, 40, (5, 6, 7)).clip(0, 120)
+    array = array.astype(dtype)
+    normalise = Normaliser(61.7, 0.0123)
+    out = np.empty(array.shape, np.float32)
+    normalise(array, out)
+    wanted = (array.astype("f4") - np.float32(61.7)) * np.float32(0.0123)
+    np.testing.assert_array_equal(out, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "f2", "i4", ">f4", "f8"])
+def test_normalising_makes_no_float_copy(dtype):
+    array = np.random.default_rng(8).normal(60, 20, (40, 100, 100)).astype(dtype)
+    out = np.empty(array.shape, np.float32)
+    normalise = Normaliser(61.7, 0.0123)
+    tracemalloc.start()
+    try:
+        normalise(array[:, 3:, 5:], out[:, 3:, 5:])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < out.nbytes / 4
