@@ -163,6 +163,10 @@ static PyObject *assemble(PyObject *self, PyObject *args)
                           &target[1], &target[2], &size[0], &size[1], &size[2], &t_seg,
                           &job.joint, &job.background, &job.threads))
         return NULL;
+    if (job.threads < 1) {
+        PyErr_SetString(PyExc_ValueError, "C core: expected at least one thread");
+        return NULL;
+    }
     for (int i = 0; i < 3; i++) {
         const int axes = i == 0 ? 4 : 3, flags = i == 0 ? 0 : PyBUF_WRITABLE;
         if (take(objects[i], &views[i], axes, formats[i], flags) < 0)
@@ -176,6 +180,11 @@ static PyObject *assemble(PyObject *self, PyObject *args)
                 PyErr_SetString(PyExc_ValueError, "C core: the core lies outside an array");
                 goto done;
             }
+    }
+    const Py_ssize_t classes = views[0].shape[0] - job.background;
+    if (classes < 1 || classes > 255) {
+        PyErr_SetString(PyExc_ValueError, "C core: expected scores of 1 to 255 classes");
+        goto done;
     }
     const Py_ssize_t *s = views[0].strides, *l = views[1].strides, *p = views[2].strides;
     job.scores = (const char *)views[0].buf + source[0] * s[1] + source[1] * s[2] +

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from dep.kernels import BackendError, assemble, deduplicate, halo, mp_nms
+from dep.kernels import BackendError, _c, assemble, deduplicate, halo, mp_nms
 
 LABELS = np.zeros((4, 5, 6), np.uint8)
 
@@ -148,6 +148,40 @@ def test_assemble_refuses(change, error, words):
     } | change
     with pytest.raises(error, match=words):
         assemble(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("channels", "background", "threads", "words"),
+    [
+        (0, True, 1, "1 to 255 classes"),
+        (0, False, 1, "1 to 255 classes"),
+        (1, True, 1, "1 to 255 classes"),
+        (257, True, 1, "1 to 255 classes"),
+        (256, False, 1, "1 to 255 classes"),
+        (2, True, 0, "at least one thread"),
+        (2, True, -1, "at least one thread"),
+    ],
+)
+def test_the_c_core_itself_refuses_what_would_leave_memory(
+    channels, background, threads, words
+):
+    # Its callers check the same; a call that goes around them must not read or write
+    # beyond the arrays, nor return with nothing done.
+    slabs = np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)
+    zero = (0, 0, 0)
+    with pytest.raises(ValueError, match=words):
+        _c.assemble(
+            np.zeros((channels, 4, 4, 4), np.float32),
+            *slabs,
+            zero,
+            zero,
+            (4, 4, 4),
+            0.5,
+            True,
+            background,
+            threads,
+        )
+    assert not np.any(slabs)
 
 
 def test_without_the_compiled_core_the_error_says_what_to_do(monkeypatch):
