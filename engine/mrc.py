@@ -19,6 +19,7 @@ from mrcfile.dtypes import HEADER_DTYPE  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
+from dep.engine.watched_file import WatchedFile
 
 HEADER_BYTES = 1024
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -92,6 +93,7 @@ class MrcData:
 
     header: MrcHeader
     array: NDArray[Any]
+    file: WatchedFile
     warnings: tuple[str, ...]
 
 
@@ -233,7 +235,9 @@ def _map(path: Path, stream: IO[bytes], compression: str) -> MrcData:
         offset=header.data_offset,
         shape=header.shape,
     )
-    return MrcData(header, array, warnings)
+    return MrcData(
+        header, array, WatchedFile(path, stream.fileno(), expected), warnings
+    )
 
 
 def _parse(path: Path, head: bytes, compression: str) -> MrcHeader:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError, VoxelSizeError
 from dep.engine.mrc import open_mrc
+from dep.engine.watched_file import WatchedFile
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2")
 TOMOGRAM_SUFFIXES = (".mrc", ".rec", ".map", ".st")
@@ -57,6 +58,8 @@ class Volume:
         Where it came from.
     warnings : tuple of str
         Remarks made while opening.
+    file : WatchedFile, optional
+        The file that is mapped; closed with the volume.
 
     Attributes
     ----------
@@ -80,6 +83,7 @@ class Volume:
         name: str = "tomogram",
         path: Path | None = None,
         warnings: tuple[str, ...] = (),
+        file: WatchedFile | None = None,
     ) -> None:
         label = str(path or name)
         if array.ndim != 3:
@@ -114,6 +118,7 @@ class Volume:
         self.name = name
         self.path = path
         self.warnings = warnings
+        self._file = file
 
     @property
     def array(self) -> NDArray[Any]:
@@ -129,12 +134,26 @@ class Volume:
         return str(self.path or self.name)
 
     def read(self, z0: int, z1: int) -> NDArray[Any]:
-        """Give a view of planes z0 to z1 - 1, as stored."""
+        """Give a view of planes z0 to z1 - 1, as stored.
+
+        The length of a mapped file is checked first, because a read beyond the end of
+        a file that was cut short since it was opened kills the process (SIGBUS). That
+        narrows the window and does not close it: the view is read later than that.
+
+        Raises
+        ------
+        TomogramError
+            The tomogram is closed, or its file is shorter by now.
+        """
+        if self._file is not None:
+            self._file.check()
         return self.array[z0:z1]
 
     def close(self) -> None:
         """Let the file go."""
         self._array = None
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -219,7 +238,9 @@ def open_volume(
             "Give it with --voxel-size (voxel_size=...), in Å."
         )
         raise VoxelSizeError(message)
-    return Volume(data.array, size, name or tomogram_name(path), path, warnings)
+    return Volume(
+        data.array, size, name or tomogram_name(path), path, warnings, data.file
+    )
 
 
 def tomogram_name(path: str | PathLike[str]) -> str:

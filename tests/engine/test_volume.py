@@ -1,9 +1,13 @@
 """Tomograms open whatever their dialect, and what cannot be picked is refused."""
 
 import bz2
+import contextlib
+import gc
 import gzip
 import os
 import struct
+import subprocess
+import sys
 
 import mrcfile
 import numpy as np
@@ -338,6 +342,69 @@ class TestArrays:
     def test_of_other_things(self, dtype):
         with pytest.raises(TomogramError, match="whole or real numbers"):
             open_volume(np.zeros(SHAPE, dtype), 10.0)
+
+
+class TestCutShortWhileMapped:
+    EDGES = (64, 40, 44)
+    BYTES = 1024 + 64 * 40 * 44
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        array = np.arange(64 * 40 * 44).reshape(self.EDGES) % 99
+        return write(tmp_path / "a.mrc", array.astype("i1"))
+
+    def test_is_an_error_and_does_not_kill_the_process(self, path):
+        """In a process of its own, which a signal would end."""
+        code = (
+            "import os, sys\n"
+            "from dep.engine import TomogramError, open_volume\n"
+            "volume = open_volume(sys.argv[1])\n"
+            "os.truncate(sys.argv[1], 5000)\n"
+            "try:\n"
+            "    volume.read(40, 60).sum()\n"
+            "except TomogramError as error:\n"
+            "    sys.exit(str(error))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert f"expected {self.BYTES} bytes, found 5000" in done.stderr
+        assert "a.mrc: the file was cut short while it was read" in done.stderr
+
+    def test_a_file_that_grows_or_is_replaced_is_read_on(self, path):
+        with open_volume(path) as volume:
+            before = volume.read(0, 64).copy()
+            with path.open("ab") as stream:
+                stream.write(b"more")
+            np.testing.assert_array_equal(volume.read(0, 64), before)
+            path.unlink()
+            path.write_bytes(b"another")
+            np.testing.assert_array_equal(volume.read(0, 64), before)
+
+    @pytest.mark.skipif(
+        not os.path.isdir("/proc/self/fd"),  # noqa: PTH112 - of a constant
+        reason="the system does not list open files",
+    )
+    @pytest.mark.parametrize("close", [True, False])
+    def test_the_file_is_let_go(self, path, close):
+        def held():
+            links = []
+            for one in os.listdir("/proc/self/fd"):  # noqa: PTH208 - links vanish
+                with contextlib.suppress(OSError):
+                    links.append(os.readlink(f"/proc/self/fd/{one}"))  # noqa: PTH115
+            return links.count(str(path))
+
+        volume = open_volume(path)
+        assert held() >= 1
+        if close:
+            volume.close()
+        del volume
+        gc.collect()
+        assert held() == 0
 
 
 def test_a_closed_tomogram_says_so(tmp_path):
