@@ -69,20 +69,38 @@ def test_each_class_is_pooled_as_often_as_it_asks(brute_force, labels, iteration
     shape=st.tuples(*[st.integers(1, 100)] * 3),
     n=st.integers(1, 13),
     density=st.sampled_from([0.0005, 0.01, 0.5]),
+    names=st.lists(
+        st.integers(1, 255) | st.just(128), min_size=1, max_size=3, unique=True
+    ),
     joint=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-def test_twins_agree_beyond_one_brick(brute_force, shape, n, density, joint, seed):
-    # The C core works in bricks of 32 x 32 x 62 voxels: candidates meet at their seams.
+def test_twins_agree_beyond_one_brick(
+    brute_force, shape, n, density, names, joint, seed
+):
+    # The C core works in bricks of 32 x 32 x 64 voxels: candidates meet at their seams.
     rng = np.random.default_rng(seed)
     shape = tuple(s if np.prod(shape) < 60_000 else s // 3 + 1 for s in shape)
-    labels = rng.integers(1, 4, shape).astype(np.uint8)
+    labels = rng.choice(np.array(names, np.uint8), size=shape)
     labels[rng.random(shape) >= density] = 0
     probability = rng.integers(0, 256, shape).astype(np.uint8)
     t_lm = 0.4 if density > 0.1 else 1e-6
     arguments = (labels, n, t_lm, probability)
     expected = mp_nms(*arguments, joint=joint, backend="reference")
     brute_force.same(mp_nms(*arguments, joint=joint, backend="c"), expected)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_every_label_is_seen_in_a_wide_row(brute_force, joint):
+    # The C core compares eight labels at a time; no bit of any of them may be lost.
+    for label in range(1, 256):
+        labels = np.zeros((3, 3, 40), np.uint8)
+        labels[1, 1, label % 32] = label
+        labels[1, 1, 37] = label
+        found = mp_nms(labels, 2, 1e-6, joint=joint, backend="c")
+        expected = mp_nms(labels, 2, 1e-6, joint=joint, backend="reference")
+        assert set(expected.class_id.tolist()) == {label}
+        brute_force.same(found, expected)
 
 
 @pytest.mark.parametrize("twin", TWINS)
