@@ -2,6 +2,7 @@
 
 import glob
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -42,22 +43,27 @@ def find_tomograms(words: Iterable[Path]) -> list[Path]:
     UsageError
         A folder without tomograms, or a glob that matches nothing.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for word in words:
         for path in _expand(word):
-            found.setdefault(path.resolve(), path)
+            found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 
 def _expand(word: Path) -> list[Path]:
-    if word.is_dir():
-        inside = sorted(path for path in word.iterdir() if _is_tomogram(path))
+    # Not Path.is_dir and the like: they raise where a folder may not be searched.
+    if os.path.isdir(word):  # noqa: PTH112
+        try:
+            inside = sorted(path for path in word.iterdir() if _is_tomogram(path))
+        except OSError as error:
+            message = f"{word}: this folder cannot be read ({error.strerror or error})"
+            raise UsageError(message) from error
         if not inside:
             endings = " ".join(TOMOGRAM_SUFFIXES)
             message = f"{word}: no tomograms ({endings}) in this folder"
             raise UsageError(message)
         return inside
-    if glob.has_magic(str(word)) and not word.exists():
+    if glob.has_magic(str(word)) and not os.path.lexists(word):
         matches = sorted(Path(match) for match in glob.glob(str(word)))  # noqa: PTH207 - absolute and relative patterns alike
         if not matches:
             message = f"{word}: no file matches this pattern"
@@ -71,7 +77,9 @@ def _is_tomogram(path: Path) -> bool:
     for suffix in COMPRESSED_SUFFIXES:
         name = name.removesuffix(suffix)
     return (
-        path.is_file() and not name.startswith(".") and name.endswith(TOMOGRAM_SUFFIXES)
+        os.path.isfile(path)  # noqa: PTH113 - as in _expand
+        and not name.startswith(".")
+        and name.endswith(TOMOGRAM_SUFFIXES)
     )
 
 
@@ -165,7 +173,8 @@ def remaining(
         more = len(in_the_way) - SHOWN
         names += f" and {more} more" if more > 0 else ""
         advice = (
-            "they were not picked with the same model, settings and formats: "
+            "they were not picked from the same tomogram (the same file, unchanged) "
+            "with the same model, settings and formats: "
             "replace them with --overwrite, or take another folder with -o"
             if resume
             else "replace with --overwrite, go on where a run stopped with --resume, "

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 
 import pytest
@@ -291,6 +292,25 @@ class TestExistingOutputs:
         assert (tmp_path / "out" / "TS_01.star").stat().st_mtime_ns == before
         run = read_run(tmp_path / "out")
         assert {e["status"] for e in run["tomograms"].values()} == {"picked"}
+
+    def test_resume_does_not_take_a_changed_tomogram_for_the_same(
+        self, pick, tomogram, make_tomogram, tmp_path
+    ):
+        pick(tomogram)
+        table = tmp_path / "out" / "TS_01.csv"
+        before = table.read_bytes()
+        state = tomogram.stat()
+        changed = state.st_mtime_ns + 1_000_000_000
+        os.utime(tomogram, ns=(state.st_atime_ns, changed))
+        outcome = pick(tomogram, "--resume")
+        assert outcome.status == 2
+        assert "same tomogram" in outcome.err
+        assert table.read_bytes() == before
+        make_tomogram(tomogram, bright=())
+        assert pick(tomogram, "--resume").status == 2
+        assert pick(tomogram, "--overwrite").status == 0
+        assert pick(tomogram, "--resume").status == 0
+        assert table.read_bytes() != before
 
     def test_resume_with_nothing_left_is_a_success(self, pick, tomogram, tmp_path):
         pick(tomogram)

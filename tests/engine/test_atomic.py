@@ -34,6 +34,39 @@ def test_what_was_there_survives_a_failure(tmp_path, error):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="open files cannot be replaced there")
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    # The name moves to a new file; writing into the old one would mix the two.
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    old = path.stat().st_ino
+    with path.open() as reader:
+        with atomic_text(path) as stream:
+            stream.write("after")
+        assert reader.read() == "before"
+    assert path.read_text() == "after"
+    assert path.stat().st_ino != old
+
+
+def test_a_file_that_cannot_take_its_name_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+
+    def fail(*_arguments):
+        raise OSError(13, "Permission denied")
+
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(os, name, fail)
+    with (
+        pytest.raises(PicksError, match=r"a\.txt: cannot be written"),
+        atomic_text(path) as stream,
+    ):
+        stream.write("after")
+    monkeypatch.undo()
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     def full(_handle):
         raise OSError(28, "No space left on device")
