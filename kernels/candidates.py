@@ -134,10 +134,12 @@ def mp_nms(
     BackendError
         The backend is not available.
 
-    Notes ----- All sums are exact integers, so the twins agree bit for bit in every
-    field. The C core works on 16-bit sums to n = 3, 32-bit to 6 and 64-bit to 13, only
-    near labelled voxels, and takes about 1/16 byte per voxel and 4 MB per thread beside
-    its arguments.
+    Notes
+    -----
+    All sums are exact integers, so the twins agree bit for bit in every field. The C
+    core works on 16-bit sums to n = 3, 32-bit to 6 and 64-bit to 13, only near labelled
+    voxels, and takes about 1/16 byte per voxel and 4 MB per thread beside its
+    arguments.
     """
     twin = backends.resolve(backend)
     labels = label_volume(labels)

@@ -15,9 +15,10 @@ def available_threads() -> int:
     int
         At least 1. A quota of 1.5 cores counts as 2.
 
-    Notes ----- Quotas are `cpu.max` (cgroup v2) and `cpu.cfs_quota_us` /
-    `cpu.cfs_period_us` (v1), of the process's group and all groups above it: see
-    cgroups(7).
+    Notes
+    -----
+    Quotas are `cpu.max` (cgroup v2) and `cpu.cfs_quota_us` / `cpu.cfs_period_us` (v1),
+    of the process's group and all groups above it: see cgroups(7).
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
