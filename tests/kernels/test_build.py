@@ -4,6 +4,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_the_extension_keeps_to_the_limited_api():
     if sys.platform != "win32":
         assert ".abi3." in name
     assert "#define Py_LIMITED_API 0x030B0000" in (CORE / "module.c").read_text()
+
+
+def test_what_is_packaged_is_there():
+    root = CORE.parent.parent
+    tools = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]
+    folders = tools["setuptools"]["package-dir"]
+    for package, patterns in tools["setuptools"]["package-data"].items():
+        for pattern in patterns:
+            place = root / folders.get(package, ".")
+            found = place.glob(pattern) if package != "*" else place.glob("*/py.typed")
+            assert any(found), f"{package}: {pattern} matches no file"
 
 
 @pytest.mark.skipif(
