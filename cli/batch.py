@@ -200,9 +200,9 @@ def _source(tomogram: Path) -> dict[str, Any]:
     try:
         state = tomogram.stat()
     except OSError:
-        return {"path": str(tomogram.resolve())}
+        return {"path": os.path.realpath(tomogram)}
     return {
-        "path": str(tomogram.resolve()),
+        "path": os.path.realpath(tomogram),
         "bytes": state.st_size,
         "modified_ns": state.st_mtime_ns,
     }

@@ -20,16 +20,23 @@ if TYPE_CHECKING:
 @guarded
 def evaluate(
     picks: Annotated[
-        Path, typer.Argument(metavar="PICKS", help="Coordinates: .star, .csv, .coords.")
+        Path,
+        typer.Argument(
+            metavar="PICKS", help="Coordinates: .star, .csv, .coords.", readable=False
+        ),
     ],
     truth: Annotated[
-        Path, typer.Argument(metavar="TRUTH", help="The same of what is really there.")
+        Path,
+        typer.Argument(
+            metavar="TRUTH", help="The same of what is really there.", readable=False
+        ),
     ],
     model: Annotated[
         Path | None,
         typer.Option(
             help="Take class table and diameters from this model "
-            "(default: the picks' own, else the bundled model's)."
+            "(default: the picks' own, else the bundled model's).",
+            readable=False,
         ),
     ] = None,
     tomogram: Annotated[

@@ -13,11 +13,16 @@ from dep.cli.failure import FAILED, UsageError, fail, guarded, need
 @guarded
 def export(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="Made by `dep train`.")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Made by `dep train`.", readable=False
+        ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="MODEL.onnx", help="File to write."),
+        typer.Option(
+            "--out", "-o", metavar="MODEL.onnx", help="File to write.", readable=False
+        ),
     ],
     precision: Annotated[str, typer.Option(help="Of the arithmetic: fp32.")] = "fp32",
     half_weights: Annotated[
@@ -47,6 +52,7 @@ def export(
         typer.Option(
             metavar="TOMOGRAM",
             help="Compare on this one (default: the configuration's own).",
+            readable=False,
         ),
     ] = None,
     overwrite: Annotated[

@@ -17,7 +17,10 @@ Facts = dict[str, Any]
 @guarded
 def info(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A model, a tomogram or picks.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A model, a tomogram or picks.", readable=False
+        ),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="Write one JSON document.")

@@ -23,12 +23,18 @@ if TYPE_CHECKING:
 @guarded
 def train(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.toml", help="What to train, and on what.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG.toml", help="What to train, and on what.", readable=False
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Folder of the run (default: runs/CONFIG's name)."
+            "--out",
+            "-o",
+            help="Folder of the run (default: runs/CONFIG's name).",
+            readable=False,
         ),
     ] = None,
     resume: Annotated[
@@ -36,7 +42,9 @@ def train(
     ] = False,
     init: Annotated[
         Path | None,
-        typer.Option(metavar="CHECKPOINT", help="Start from these weights."),
+        typer.Option(
+            metavar="CHECKPOINT", help="Start from these weights.", readable=False
+        ),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Show no progress.")

@@ -1,0 +1,119 @@
+"""Files that may not be read and names that are no text end nothing but themselves."""
+
+import errno
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def pick(dep, tiny_model, tmp_path):
+    """Run `dep pick WORDS... --engine BALLS -o OUT`."""
+
+    def run(*words, out=None):
+        folder = out or tmp_path / "out"
+        return dep("pick", *words, "--engine", tiny_model, "-o", folder)
+
+    return run
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """Take a file or a folder's content away; the tests may run as root."""
+
+    def forbid(path):
+        access = os.access
+
+        def denied(what):
+            # A folder itself can still be looked at from outside.
+            known = isinstance(what, str | os.PathLike)
+            return known and (path in Path(what).parents or Path(what) == path)
+
+        def refusing(call, *, outside):
+            def refuse(what, *args, **kwargs):
+                if denied(what) and not (outside and Path(what) == path):
+                    words = os.strerror(errno.EACCES)
+                    raise PermissionError(errno.EACCES, words, os.fspath(what))
+                return call(what, *args, **kwargs)
+
+            return refuse
+
+        monkeypatch.setattr(
+            os, "access", lambda p, *a, **k: not denied(p) and access(p, *a, **k)
+        )
+        for owner, name in ((io, "open"), (os, "listdir"), (os, "scandir")):
+            call = getattr(owner, name)
+            monkeypatch.setattr(owner, name, refusing(call, outside=False))
+        monkeypatch.setattr(os, "stat", refusing(os.stat, outside=True))
+
+    return forbid
+
+
+def states(folder):
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return {name: entry["status"] for name, entry in run["tomograms"].items()}
+
+
+class TestForbidden:
+    """What may not be read is reported, and the others are picked."""
+
+    def test_an_unreadable_tomogram(self, pick, tomogram, forbid, tmp_path):
+        (tmp_path / "secret.mrc").write_bytes(tomogram.read_bytes())
+        forbid(tmp_path / "secret.mrc")
+        outcome = pick(tmp_path / "secret.mrc", tomogram)
+        assert outcome.status == 1, outcome.err
+        assert "secret.mrc" in outcome.err
+        assert states(tmp_path / "out") == {"secret": "failed", "TS_01": "picked"}
+
+    def test_a_tomogram_in_a_closed_folder(self, pick, tomogram, forbid, tmp_path):
+        (tmp_path / "closed").mkdir()
+        (tmp_path / "closed" / "a.mrc").write_bytes(tomogram.read_bytes())
+        forbid(tmp_path / "closed")
+        outcome = pick(tmp_path / "closed" / "a.mrc", tomogram)
+        assert outcome.status == 1, outcome.err
+        assert "closed/a.mrc" in outcome.err
+        assert states(tmp_path / "out") == {"a": "failed", "TS_01": "picked"}
+
+    def test_a_closed_folder_of_tomograms(self, pick, tomogram, forbid, tmp_path):
+        (tmp_path / "closed").mkdir()
+        forbid(tmp_path / "closed")
+        outcome = pick(tmp_path / "closed", tomogram)
+        assert outcome.status == 2
+        assert f"{tmp_path / 'closed'}: this folder cannot be read" in outcome.err
+
+    @pytest.mark.parametrize("out", ["closed", "closed/out"])
+    def test_a_closed_folder_for_the_outputs(
+        self, pick, tomogram, forbid, tmp_path, out
+    ):
+        (tmp_path / "closed").mkdir()
+        forbid(tmp_path / "closed")
+        outcome = pick(tomogram, out=tmp_path / out)
+        assert outcome.status == 2
+        assert str(tmp_path / out) in outcome.err
+
+    def test_a_link_to_itself(self, pick, tomogram, tmp_path):
+        (tmp_path / "loop.mrc").symlink_to(tmp_path / "loop.mrc")
+        outcome = pick(tmp_path / "loop.mrc", tomogram)
+        assert outcome.status == 1, outcome.err
+        assert states(tmp_path / "out") == {"loop": "failed", "TS_01": "picked"}
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("info", "F"),
+            ("evaluate", "F", "F"),
+            ("evaluate", "F", "F", "--model", "F"),
+            ("train", "F"),
+            ("export", "F", "-o", "F.onnx"),
+        ],
+    )
+    def test_the_commands_say_so_themselves(self, dep, forbid, tmp_path, words):
+        path = tmp_path / "F"
+        path.write_text("x")
+        forbid(path)
+        outcome = dep(*(word.replace("F", str(path)) for word in words))
+        assert outcome.status in (1, 2)
+        assert outcome.err.startswith(f"dep: {path}")
