@@ -24,6 +24,7 @@ from dep.engine.errors import (
     ModelError,
     TomogramError,
 )
+from dep.engine.kernel_choice import check_kernels
 from dep.engine.model_file import read_card
 from dep.engine.normalise import Normaliser, measure
 from dep.engine.picks import ModelIdentity, Picks
@@ -79,7 +80,7 @@ class Picker:
     ModelError, CardError
         The model file or its card is missing, damaged or inconsistent.
     DeviceError
-        Device, runtime or precision are not to be had here.
+        Device, runtime, precision or kernels are not to be had here.
     SettingError
         An unknown word or a number out of range.
     """
@@ -95,6 +96,7 @@ class Picker:
         batch: int | None = None,
         kernels: KernelBackend = "auto",
     ) -> None:
+        check_kernels(kernels)
         self.path = model_path(model)
         self.card: ModelCard = read_card(self.path)
         self.model = ModelIdentity.of(self.card, self.path)
@@ -156,16 +158,15 @@ class Picker:
         Raises
         ------
         TomogramError, VoxelSizeError
-            The tomogram cannot be used, or has not the model's voxel size.
+            The tomogram cannot be used, has not the model's voxel size, or is too
+            large for the memory there is.
         SettingError
             A setting out of range.
         DeviceError
             The runtime failed.
         """
-        started = perf_counter()
-        card = self.card
         settings = PickSettings.of(
-            card,
+            self.card,
             t_seg=t_seg,
             t_lm=t_lm,
             t_dist=t_dist,
@@ -173,14 +174,39 @@ class Picker:
             invert=invert,
             rescale=rescale,
         )
+        try:
+            return self._pick(
+                settings, tomogram, voxel_size, name, ignore_voxel_size, progress
+            )
+        except MemoryError as error:
+            array = isinstance(tomogram, np.ndarray)
+            message = (
+                f"{name or 'tomogram' if array else tomogram}: not enough memory to "
+                f"pick it ({str(error) or 'out of memory'}); end other programs or use "
+                "a machine with more"
+            )
+            raise TomogramError(message) from error
+
+    def _pick(
+        self,
+        settings: PickSettings,
+        tomogram: str | PathLike[str] | NDArray[Any],
+        voxel_size: float | None,
+        name: str | None,
+        ignore: bool,
+        progress: Progress | None,
+    ) -> Picks:
+        """Pick with settings that are known to be right; see `pick`."""
+        started = perf_counter()
+        card = self.card
         with open_volume(
             tomogram,
             voxel_size,
             name=name,
-            default_voxel_size=card.voxel_size if ignore_voxel_size else None,
+            default_voxel_size=card.voxel_size if ignore else None,
         ) as volume:
             source, warnings = fit_voxel_size(
-                volume, card, rescale=rescale, ignore=ignore_voxel_size
+                volume, card, rescale=settings.rescale, ignore=ignore
             )
             plan = plan_tiles(source.shape, card.tile, card.margin)
             if progress is not None:
@@ -190,7 +216,7 @@ class Picker:
             measured = perf_counter()
             streamed = self._stream(
                 source,
-                Normaliser.zscore(statistics, invert=invert),
+                Normaliser.zscore(statistics, invert=settings.invert),
                 plan,
                 settings,
                 progress,

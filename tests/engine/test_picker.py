@@ -1,5 +1,6 @@
 """A model opened once picks many tomograms, and says clearly when it cannot."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -247,6 +248,37 @@ def test_a_failure_of_the_runtime_names_the_tomogram(tiny_model, tomogram, fake)
         one.runtime = fake(failure=MemoryError())
         with pytest.raises(TomogramError, match=r"TS_01\.mrc: not enough memory"):
             one.pick(tomogram)
+
+
+@pytest.mark.parametrize(
+    "stage", ["open_volume", "fit_voxel_size", "measure", "deduplicate", "Picks"]
+)
+@pytest.mark.parametrize("detail", ["Unable to allocate 9 GiB", ""])
+def test_a_lack_of_memory_anywhere_names_the_tomogram(
+    tiny_model, tomogram, monkeypatch, stage, detail
+):
+    def fail(*_args, **_kwargs):
+        raise MemoryError(*([detail] if detail else []))
+
+    monkeypatch.setattr(f"dep.engine.picker.{stage}", fail)
+    words = f"not enough memory to pick it ({detail or 'out of memory'})"
+    with Picker(tiny_model) as one:
+        with pytest.raises(TomogramError, match=rf"TS_01\.mrc: {re.escape(words)}"):
+            one.pick(tomogram)
+        with pytest.raises(TomogramError, match="mine: not enough memory"):
+            one.pick(np.arange(64).reshape(4, 4, 4), 10.0, name="mine")
+
+
+def test_kernels_that_are_not_to_be_had_are_refused_at_once(tiny_model, monkeypatch):
+    with pytest.raises(DeviceError, match=r"kernels cuda: .*not part of this version"):
+        Picker(tiny_model, kernels="cuda")
+    with pytest.raises(SettingError, match="kernels: expected one of auto, reference"):
+        Picker(tiny_model, kernels="gpu")
+    monkeypatch.setitem(sys.modules, "dep.kernels._c", None)  # as if never built
+    for kernels in ("auto", "c"):
+        with pytest.raises(DeviceError, match=r"core dep\.kernels\._c does not load"):
+            Picker(tiny_model, kernels=kernels)
+    Picker(tiny_model, kernels="reference").close()
 
 
 def test_threads_share_a_picker(picker, tomogram):
