@@ -23,7 +23,9 @@ from dep.engine.volume import PlaneSource, Volume
 class ResampledVolume:
     """A tomogram at another voxel size; planes are computed when they are read.
 
-    Only the planes of the last `read` are kept. Not for use by two threads at once.
+    Planes are kept in one window, in place: one that was computed is not computed
+    again while reading goes on from near it, and moving on takes no second window. Not
+    for use by two threads at once.
 
     Parameters
     ----------
@@ -31,6 +33,9 @@ class ResampledVolume:
         The tomogram.
     voxel_size : float
         Wanted, in ångström.
+    window : int
+        The most planes that will be read at once. Reading more works as well, and
+        holds two windows for a moment while the larger one is made.
 
     Attributes
     ----------
@@ -40,7 +45,7 @@ class ResampledVolume:
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, volume: Volume, voxel_size: float) -> None:
+    def __init__(self, volume: Volume, voxel_size: float, window: int = 1) -> None:
         self.factor = voxel_size / volume.voxel_size
         self.voxel_size = voxel_size
         self.label = volume.label
@@ -51,21 +56,30 @@ class ResampledVolume:
         self._z = [_taps(n, volume.shape[0], self.factor) for n in range(z)]
         self._y = _matrix(y, volume.shape[1], self.factor)  # (y, old y)
         self._x = np.ascontiguousarray(_matrix(x, volume.shape[2], self.factor).T)
-        self._kept: tuple[int, NDArray[np.float32]] = (0, np.empty((0, y, x), "f4"))
+        # Planes `first` to `first + count - 1` lie at the start of the window.
+        self._window: NDArray[np.float32] = np.empty((min(window, z), y, x), np.float32)
+        self._first = self._count = 0
 
     def read(self, z0: int, z1: int) -> NDArray[np.float32]:
-        """Give planes z0 to z1 - 1; those of the last call are not computed again."""
-        start, kept = self._kept
-        if (start, len(kept)) == (z0, z1 - z0):
-            return kept
-        planes = np.empty((z1 - z0, *self.shape[1:]), np.float32)
+        """Give planes z0 to z1 - 1, valid until the next read overwrites them."""
+        first, last = self._first, self._first + self._count
+        if first <= z0 and z1 <= last:
+            return self._window[z0 - first : z1 - first]
+        source = self._window
+        if z1 - z0 > len(source):
+            self._window = np.empty((z1 - z0, *self.shape[1:]), np.float32)
+        self._first, self._count = z0, 0  # nothing is held if a plane fails
+        kept = range(max(z0, first), min(z1, last))
+        # Plane by plane, and in the order in which none is overwritten before it has
+        # moved: NumPy would copy the whole where the two places overlap.
+        for z in kept if z0 >= first else reversed(kept):
+            self._window[z - z0] = source[z - first]
+        del source
         for z in range(z0, z1):
-            if start <= z < start + len(kept):
-                planes[z - z0] = kept[z - start]
-            else:
-                planes[z - z0] = self._plane(z)
-        self._kept = (z0, planes)
-        return planes
+            if z not in kept:
+                self._window[z - z0] = self._plane(z)
+        self._count = z1 - z0
+        return self._window[: z1 - z0]
 
     def _plane(self, z: int) -> NDArray[np.float32]:
         first, weights = self._z[z]

@@ -36,7 +36,10 @@ class PlaneSource(Protocol):
         ...
 
     def read(self, z0: int, z1: int) -> NDArray[Any]:
-        """Give planes z0 to z1 - 1, not to be written to."""
+        """Give planes z0 to z1 - 1, not to be written to.
+
+        The next read may overwrite them.
+        """
         ...
 
 

@@ -1,11 +1,13 @@
 """A resampled tomogram shows the same thing in another frame."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dep.engine import open_volume
+from dep.engine import TomogramError, open_volume
 from dep.engine.resample import ResampledVolume, resampled_length
 
 sizes = st.floats(4.0, 25.0)
@@ -60,12 +62,67 @@ def test_what_the_new_frame_cannot_hold_is_removed():
     assert np.abs(seen.read(2, 8)[:, 2:-2, 2:-2]).max() < 0.02
 
 
+WINDOWS = [(0, 5), (3, 9), (9, 10), (2, 4), (0, 21), (4, 6), (3, 20), (1, 7), (6, 12)]
+
+
+@pytest.mark.parametrize("window", [1, 6, 100])
+def test_moving_the_window_loses_nothing(window):
+    array = np.random.default_rng(0).normal(0, 50, (30, 20, 25)).astype("f4")
+    volume = open_volume(array, 7.0)
+    expected = ResampledVolume(volume, 10.0).read(0, 21).copy()
+    seen = ResampledVolume(volume, 10.0, window=window)
+    for z0, z1 in [*WINDOWS, *WINDOWS[::-1]]:
+        np.testing.assert_array_equal(seen.read(z0, z1), expected[z0:z1])
+
+
+def test_planes_that_overlap_are_computed_once(monkeypatch):
+    array = np.random.default_rng(0).normal(0, 50, (40, 8, 8)).astype("f4")
+    seen = ResampledVolume(open_volume(array, 10.0), 10.0, window=12)
+    computed = []
+    plane = seen._plane
+    monkeypatch.setattr(seen, "_plane", lambda z: computed.append(z) or plane(z))
+    for z0 in (0, 0, 8, 16, 24):
+        seen.read(z0, z0 + 12)
+    assert computed == list(range(36))
+
+
+def test_a_plane_that_fails_leaves_nothing_wrong_behind(monkeypatch):
+    def fail(_z):
+        message = "cut short"
+        raise TomogramError(message)
+
+    array = np.random.default_rng(0).normal(0, 50, (20, 8, 8)).astype("f4")
+    seen = ResampledVolume(open_volume(array, 10.0), 10.0, window=8)
+    seen.read(0, 8)
+    with monkeypatch.context() as broken:
+        broken.setattr(seen, "_plane", fail)
+        with pytest.raises(TomogramError, match="cut short"):
+            seen.read(4, 12)
+    np.testing.assert_array_equal(seen.read(0, 8), array[:8])
+    np.testing.assert_array_equal(seen.read(4, 12), array[4:12])
+
+
+def test_one_window_is_held_and_never_two():
+    array = np.random.default_rng(0).normal(0, 50, (96, 60, 60)).astype("i1")
+    volume = open_volume(array, 10.0)
+    tracemalloc.start()
+    try:
+        seen = ResampledVolume(volume, 9.0, window=40)
+        for z0, z1 in [(0, 1), (50, 51), (0, 30), (20, 60), (50, 90), (66, 106)]:
+            planes = seen.read(z0, z1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert planes.shape[0] == 40
+    assert peak < 1.4 * planes.nbytes
+
+
 @pytest.mark.parametrize("dtype", ["i1", ">i2", "f4"])
 def test_planes_do_not_depend_on_how_they_are_read(dtype):
     array = np.random.default_rng(0).normal(0, 50, (30, 20, 25)).clip(-99, 99)
     volume = open_volume(array.astype(dtype), 7.0)
     whole = ResampledVolume(volume, 10.0)
-    expected = whole.read(0, whole.shape[0])
+    expected = whole.read(0, whole.shape[0]).copy()
     parts = ResampledVolume(volume, 10.0)
     for z0, z1 in [(0, 5), (3, 9), (9, 10), (2, 4), (0, whole.shape[0]), (4, 6)]:
         np.testing.assert_array_equal(parts.read(z0, z1), expected[z0:z1])
