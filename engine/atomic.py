@@ -29,22 +29,27 @@ def atomic_text(path: Path | str) -> Iterator[TextIO]:
         if path.is_dir():
             message = f"{path}: is a directory, expected a file to write"
             raise PicksError(message)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        stream = part.open("x", encoding="utf-8", newline="\n")
     except OSError as error:
         raise _unwritable(path, error) from error
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with stream:
+        # Opened in here: an interruption may come as soon as the file exists.
+        with part.open("x", encoding="utf-8", newline="\n") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        _remove(part)
         raise _unwritable(path, error) from error
     except BaseException:
-        part.unlink(missing_ok=True)
+        _remove(part)
         raise
+
+
+def _remove(part: Path) -> None:
+    with contextlib.suppress(OSError):  # what went wrong before is what matters
+        part.unlink()
 
 
 def _unwritable(path: Path, error: OSError) -> PicksError:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,20 @@ def test_a_file_that_cannot_take_its_name_leaves_the_old_one(tmp_path, monkeypat
     monkeypatch.undo()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_stop_as_soon_as_the_file_exists_leaves_nothing(tmp_path, monkeypatch):
+    whole = Path.open
+
+    def stop(self, *args, **kwargs):
+        whole(self, *args, **kwargs).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "open", stop)
+    with pytest.raises(KeyboardInterrupt), atomic_text(tmp_path / "a.txt"):
+        pass
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
