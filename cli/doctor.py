@@ -1,12 +1,12 @@
 """`dep doctor`: what is installed, what works, and what to install for the rest."""
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dep.cli.failure import FAILED, guarded
+from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ def doctor(
 
     health = examine()
     if as_json:
-        typer.echo(json.dumps(_document(health), indent=1, ensure_ascii=False))
+        print_json(_document(health))
     else:
         from rich.console import Console
 

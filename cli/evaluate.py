@@ -1,6 +1,5 @@
 """`dep evaluate`: compare picks with the truth."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dep.cli.failure import UsageError, guarded
+from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,7 +85,7 @@ def evaluate(
             "class_table": source,
             "left_out": true.ignored,
         }
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document)
         return
     from rich.console import Console
 

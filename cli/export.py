@@ -1,6 +1,5 @@
 """`dep export`: turn a checkpoint into a model file."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dep.cli.failure import FAILED, UsageError, fail, guarded, need
+from dep.cli.wording import print_json
 
 
 @guarded
@@ -107,7 +107,7 @@ def export(
         fail(str(error), FAILED)
     if as_json:
         document = {"card": card.to_dict(), "comparison": asdict(comparison)}
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document)
         return
     typer.echo(f"compared:  {comparison}")
     typer.echo(f"model:     {out} ({out.stat().st_size / 1e6:.1f} MB)")

@@ -1,12 +1,12 @@
 """`dep info`: what a file is: a model's card, a tomogram's header, or picks."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dep.cli.failure import guarded
+from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,7 @@ def info(
     kind, facts = _read(file)
     if as_json:
         document = {"file": str(file), "kind": kind, **facts}
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document)
         return
     from rich.console import Console
 

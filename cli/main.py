@@ -4,14 +4,24 @@ Nothing heavier than typer is imported before a command runs, so that `dep --hel
 answers at once; a test watches this.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dep import __version__
 from dep.cli import doctor, evaluate, export, info, pick, train
+from dep.cli.wording import spell_out_what_the_terminal_lacks
 
-app = typer.Typer(
+
+class _Program(typer.Typer):
+    """The commands on a terminal of any encoding."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - typer's own
+        spell_out_what_the_terminal_lacks()
+        return super().__call__(*args, **kwargs)
+
+
+app = _Program(
     name="dep",
     help="Pick macromolecules out of cryo-electron tomograms.",
     no_args_is_help=True,

@@ -1,6 +1,5 @@
 """`dep pick`: tomograms and a model in, coordinates out."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from dep.cli.failure import (
     guarded,
     listen_for_termination,
 )
+from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
     from dep.cli.batch import Job
@@ -264,7 +264,7 @@ def pick(
             **record.document("failed" if failures else "complete"),
             "skipped": skipped,
         }
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document)
     elif not quiet:
         from rich.console import Console
 

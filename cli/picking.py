@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dep.cli.failure import UsageError, need
+from dep.cli.wording import is_text
 from dep.engine import DepError, Picker, PicksError, SettingError, open_volume
 from dep.engine.formats import FORMATS, star_text
 from dep.engine.settings import PickSettings
@@ -117,13 +118,16 @@ def _unusable(out: Path, error: OSError) -> UsageError:
 
 
 def check_name(job: "Job") -> None:
-    """Refuse a tomogram whose name a format cannot hold, before it is picked.
+    """Refuse a tomogram whose name the outputs cannot hold, before it is picked.
 
     Raises
     ------
     PicksError
         Says to rename the tomogram.
     """
+    if not is_text(job.name):
+        message = f"{job.tomogram}: the file name is not UTF-8 text; rename it"
+        raise PicksError(message)
     if any(FORMATS[form].suffix == ".star" for form in job.outputs if form != PICTURE):
         try:
             star_text.quote(job.name)

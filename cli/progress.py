@@ -1,11 +1,12 @@
 """Show how far long work has come: a bar on a terminal, JSON lines elsewhere."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
+
+from dep.cli.wording import to_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -79,7 +80,8 @@ class Lines:
         self._write("failed", name=name, error=message)
 
     def _write(self, event: str, **facts: object) -> None:
-        line = json.dumps({"event": event, **facts}, ensure_ascii=False)
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        line = to_json({"event": event, **facts}, encoding=encoding)
         self._stream.write(line + "\n")
         self._stream.flush()
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from dep import __version__
 from dep.cli.failure import UsageError
+from dep.cli.wording import to_json
 from dep.engine.atomic import atomic_text
 
 NAME = "run.json"
@@ -69,7 +70,7 @@ class RunLog:
         with _lock(self.path.parent):
             document = self.document(status)
             document["tomograms"] = {**self.entries(), **self.mine}
-            text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+            text = to_json(document, indent=1, encoding="utf-8") + "\n"
             with atomic_text(self.path) as stream:
                 stream.write(text)
 

@@ -45,7 +45,7 @@ def dep(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
 def dep_process() -> Callable[..., subprocess.Popen[str]]:
     """Start `dep WORDS...` as a process of its own."""
 
-    def start(*words: object) -> subprocess.Popen[str]:
+    def start(*words: object, **environment: str) -> subprocess.Popen[str]:
         command = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
             "from dep.cli.main import app; app()"
@@ -55,7 +55,7 @@ def dep_process() -> Callable[..., subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "COLUMNS": "200"},
+            env={**os.environ, "COLUMNS": "200", **environment},
         )
 
     return start

@@ -117,3 +117,62 @@ class TestForbidden:
         outcome = dep(*(word.replace("F", str(path)) for word in words))
         assert outcome.status in (1, 2)
         assert outcome.err.startswith(f"dep: {path}")
+
+
+@pytest.fixture
+def latin(tomogram, tmp_path):
+    """A tomogram whose name is Latin-1."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.mrc")
+    try:
+        path.write_bytes(tomogram.read_bytes())
+    except OSError as error:
+        pytest.skip(f"names on this file system must be UTF-8 ({error})")
+    return path
+
+
+class TestNoText:
+    """A name that is not UTF-8 is said in escapes, and the others are picked."""
+
+    @pytest.mark.usefixtures("latin")
+    def test_it_fails_alone(self, dep_process, tiny_model, tmp_path):
+        out = tmp_path / "out"
+        words = ("pick", tmp_path, "--engine", tiny_model, "-o", out, "--picture")
+        process = dep_process(*words, PYTHONIOENCODING="utf-8:strict")
+        said, complaints = process.communicate(timeout=60)
+        assert process.returncode == 1, complaints
+        assert "caf\\udce9" in said
+        assert "1 of 2 tomograms picked" in said
+        events = [json.loads(line) for line in complaints.splitlines()]
+        failed = next(event for event in events if event["event"] == "failed")
+        assert "not UTF-8 text; rename it" in failed["error"]
+        assert states(out) == {"caf\udce9": "failed", "TS_01": "picked"}
+        assert (out / "TS_01.star").exists()
+
+    def test_a_folder_may_have_such_a_name(self, pick, latin, tomogram):
+        folder = latin.parent / os.fsdecode(b"\xe9t\xe9")
+        assert pick(tomogram, out=folder).status == 0
+        assert states(folder) == {"TS_01": "picked"}
+        assert pick(tomogram, "--resume", out=folder).status == 0
+
+    def test_json_keeps_it(self, dep, latin):
+        assert dep("info", latin, "--json").json["file"] == str(latin)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("pick", "--help"), ("info", "T")])
+def test_a_terminal_that_knows_only_ascii(dep_process, tomogram, words):
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    words = [str(tomogram) if word == "T" else word for word in words]
+    process = dep_process(*words, **ascii_only, PYTHONIOENCODING="ascii:strict")
+    said, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (0, "")
+    assert "\\xc5" in said or words == ["--help"]
+
+
+def test_json_in_an_encoding_that_lacks_letters_is_json():
+    from dep.cli.wording import to_json
+
+    document = {"é": ["10 Å", "caf\udce9"]}
+    for encoding in ("utf-8", "ascii", "latin-1"):
+        text = to_json(document, encoding=encoding)
+        assert json.loads(text.encode(encoding).decode(encoding)) == document
+    assert to_json({"size": "10 Å"}, encoding="utf-8") == '{"size": "10 Å"}'
