@@ -49,20 +49,29 @@ class RunLog:
         Raises
         ------
         UsageError
-            When the file there is not a record of ours.
+            When the file there cannot be read or is not a record of ours.
         """
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
             entries = dict(document["tomograms"])
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError) as error:
-            message = (
-                f"{self.path}: not a record of dep's ({error}). "
-                "Move it away or take another folder with -o."
-            )
+        except OSError as error:
+            message = f"{self.path}: cannot be read ({error.strerror or error})"
             raise UsageError(message) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._foreign(str(error)) from error
+        for name, entry in entries.items():
+            if not isinstance(entry, dict) or not isinstance(entry.get("status"), str):
+                why = f"the entry {name!r} has no status"
+                raise self._foreign(why)
         return entries
+
+    def _foreign(self, why: str) -> UsageError:
+        return UsageError(
+            f"{self.path}: not a record of dep's ({why}). "
+            "Move it away or take another folder with -o."
+        )
 
     def record(self, entries: dict[str, Entry], status: RunStatus = "running") -> None:
         """Add or replace entries of this run and say how the run stands."""

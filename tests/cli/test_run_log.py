@@ -34,8 +34,25 @@ def test_a_run_replaces_only_its_own_entries(tmp_path):
     assert states == {"a": "picked", "b": "picked"}
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"tomograms": 3}', "{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        '{"tomograms": 3}',
+        "{",
+        '{"tomograms": {"good": 1}}',
+        '{"tomograms": {"good": {}}}',
+        '{"tomograms": {"good": {"status": []}}}',
+    ],
+)
 def test_what_is_not_a_record_is_refused(tmp_path, text):
     (tmp_path / NAME).write_text(text)
     with pytest.raises(UsageError, match=r"run\.json"):
+        RunLog(tmp_path / NAME, ()).entries()
+
+
+def test_a_record_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(UsageError, match=r"run\.json: cannot be read \("):
         RunLog(tmp_path / NAME, ()).entries()
