@@ -1,5 +1,6 @@
 """`dep export`: turn a checkpoint into a model file."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -80,9 +81,10 @@ def export(
             "(fp32); --half-weights halves the file"
         )
         raise UsageError(message)
-    if out.exists() and not overwrite:
+    if os.path.lexists(out) and not overwrite:
         message = f"{out} exists already; replace it with --overwrite"
         raise UsageError(message)
+    _check_folder(out)
     need(("torch", "onnx", "onnxscript", "pydantic"), "train", "export")
     from dep.export import ExportError, export_onnx
     from dep.train.checkpoint import CheckpointError
@@ -112,3 +114,17 @@ def export(
     typer.echo(f"compared:  {comparison}")
     typer.echo(f"model:     {out} ({out.stat().st_size / 1e6:.1f} MB)")
     typer.echo(f"next:      dep pick TOMOGRAM.mrc --engine {out}")
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse what cannot be written before seconds go into the export."""
+    folder = out.parent
+    if os.path.isdir(out):  # noqa: PTH112 - is_dir raises in a closed folder
+        message = f"{out}: is a folder, expected the name of a file"
+    elif not os.path.isdir(folder):  # noqa: PTH112
+        message = f"{out}: there is no folder {folder}; make it first"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        message = f"{out}: no permission to write into {folder}"
+    else:
+        return
+    raise UsageError(message)

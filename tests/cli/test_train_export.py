@@ -78,6 +78,23 @@ def test_what_cannot_be_exported_is_wrong_use(dep, words):
     assert dep("export", "model.ckpt", *words).status == 2
 
 
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("none/m.onnx", "no folder"),
+        ("file/m.onnx", "no folder"),
+        ("d.onnx", "a folder"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_wrong_use(dep, tmp_path, out, words):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "d.onnx").mkdir()
+    outcome = dep("export", "none.ckpt", "-o", tmp_path / out, "--overwrite")
+    assert outcome.status == 2
+    assert words in outcome.err
+    assert str(tmp_path / out) in outcome.err
+
+
 def test_a_missing_checkpoint_is_named(dep, tmp_path):
     outcome = dep("export", tmp_path / "none.ckpt", "-o", tmp_path / "m.onnx")
     assert outcome.status == 1
