@@ -95,7 +95,7 @@ def draw_picture(volume: Volume, picks: Picks, path: Path) -> None:
     ModuleNotFoundError
         When Pillow is not installed; the message says how to install it.
     OSError
-        When `path` cannot be written.
+        When `path` cannot be written; names it.
     """
     try:
         from PIL import Image, ImageDraw
@@ -267,5 +267,8 @@ def _save(image: Image.Image, path: Path) -> None:
     try:
         image.save(partial, format="PNG")
         partial.replace(path)
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror or error})"
+        raise OSError(message) from error
     finally:
         partial.unlink(missing_ok=True)

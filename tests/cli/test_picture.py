@@ -1,6 +1,8 @@
 """The picture shows what the picks say, whatever the tomogram's shape."""
 
 import builtins
+import errno
+import os
 
 import numpy as np
 import pytest
@@ -87,6 +89,15 @@ def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ModuleNotFoundError, match=r"dep\[picture\]"):
+        picture(tmp_path / "a.png", (8, 8, 8))
+
+
+def test_a_full_disk_is_said_with_the_name_of_the_picture(tmp_path, monkeypatch):
+    def full(*_args, **_words):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match=r"a\.png: cannot be written \(No space left"):
         picture(tmp_path / "a.png", (8, 8, 8))
 
 
