@@ -55,13 +55,30 @@ def show_run(
         console.print()
         if verbose:
             _show_details(console, next(iter(picked.values())))
-    for entry in picked.values():
-        for warning in entry["warnings"]:
-            console.print(f"[yellow]note:[/yellow] {escape(warning)}", soft_wrap=True)
+    for note in _notes(picked.values()):
+        console.print(f"[yellow]note:[/yellow] {escape(note)}", soft_wrap=True)
+    if skipped and not entries:
+        all_of_them = "the tomogram was" if skipped == 1 else f"all {skipped} were"
+        console.print(f"nothing to do: {all_of_them} picked before")
+        return
     line = f"{len(picked)} of {len(entries)} tomograms picked"
     if skipped:
         line += f", {skipped} skipped (picked before)"
     console.print(line)
+
+
+def _notes(entries: "Iterable[Entry]") -> list[str]:
+    """Say once what was noted of several tomograms, and of how many."""
+    told: dict[str, list[str]] = {}
+    for entry in entries:
+        for warning in entry["warnings"]:
+            # The words are the engine's; only the tomogram in front differs.
+            words = str(warning).removeprefix(f"{entry['tomogram']}: ")
+            told.setdefault(words, []).append(str(warning))
+    return [
+        whole[0] if len(whole) == 1 else f"{len(whole)} tomograms: {words}"
+        for words, whole in told.items()
+    ]
 
 
 def _classes(entries: "list[Entry]") -> Any:  # noqa: ANN401
