@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN_AGAIN = ("failed", "interrupted", "waiting")
+SERIES_SUFFIX = ".st"
 SHOWN = 3  # files named in a message before "and so many more"
 
 
@@ -62,7 +63,7 @@ def _expand(word: Path) -> list[Path]:
             endings = " ".join(TOMOGRAM_SUFFIXES)
             message = f"{word}: no tomograms ({endings}) in this folder"
             raise UsageError(message)
-        return inside
+        return _without_tilt_series(inside)
     if glob.has_magic(str(word)) and not os.path.lexists(word):
         matches = sorted(Path(match) for match in glob.glob(str(word)))  # noqa: PTH207 - absolute and relative patterns alike
         if not matches:
@@ -72,15 +73,44 @@ def _expand(word: Path) -> list[Path]:
     return [word]
 
 
+def _without_tilt_series(paths: list[Path]) -> list[Path]:
+    """Leave out NAME.st where NAME.rec or the like lies beside it, and say so.
+
+    IMOD gives a tilt series the ending .st, and its tomogram the same name.
+    """
+    series = [path for path in paths if _bare_name(path).endswith(SERIES_SUFFIX)]
+    tomograms = [path for path in paths if path not in series]
+    names = {tomogram_name(path) for path in tomograms}
+    skipped = [path for path in series if tomogram_name(path) in names]
+    if skipped:
+        log.warning(
+            "%s skipped: tilt series of the tomograms of the same name beside them; "
+            "name one on the command line to pick it",
+            _some(skipped),
+        )
+    return [path for path in paths if path not in skipped]
+
+
+def _some(paths: list[Path]) -> str:
+    more = len(paths) - SHOWN
+    names = ", ".join(str(path) for path in paths[:SHOWN])
+    return f"{names} and {more} more" if more > 0 else names
+
+
 def _is_tomogram(path: Path) -> bool:
-    name = path.name.lower()
-    for suffix in COMPRESSED_SUFFIXES:
-        name = name.removesuffix(suffix)
+    name = _bare_name(path)
     return (
         os.path.isfile(path)  # noqa: PTH113 - as in _expand
         and not name.startswith(".")
         and name.endswith(TOMOGRAM_SUFFIXES)
     )
+
+
+def _bare_name(path: Path) -> str:
+    name = path.name.lower()
+    for suffix in COMPRESSED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
 
 
 def plan(
@@ -169,9 +199,7 @@ def remaining(
             in_the_way += existing
         todo.append(job)
     if in_the_way:
-        names = ", ".join(str(path) for path in in_the_way[:SHOWN])
-        more = len(in_the_way) - SHOWN
-        names += f" and {more} more" if more > 0 else ""
+        names = _some(in_the_way)
         advice = (
             "they were not picked from the same tomogram (the same file, unchanged) "
             "with the same model, settings and formats: "

@@ -119,6 +119,23 @@ class TestForbidden:
         assert outcome.err.startswith(f"dep: {path}")
 
 
+def test_tilt_series_beside_their_tomograms_are_left_out_of_a_folder(
+    pick, make_tomogram, tmp_path, caplog
+):
+    for name in ("TS_01.rec", "TS_01.st", "TS_02.st"):
+        make_tomogram(tmp_path / name)
+    outcome = pick(tmp_path)
+    assert outcome.status == 0, outcome.err
+    assert states(tmp_path / "out") == {"TS_01": "picked", "TS_02": "picked"}
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["tomograms"]["TS_01"]["tomogram"].endswith("TS_01.rec")
+    assert "TS_01.st skipped" in caplog.text
+    # Named by themselves they are what was asked for.
+    outcome = pick(tmp_path / "TS_01.rec", tmp_path / "TS_01.st", out=tmp_path / "b")
+    assert outcome.status == 2
+    assert pick(tmp_path / "TS_01.st", out=tmp_path / "b").status == 0
+
+
 @pytest.fixture
 def latin(tomogram, tmp_path):
     """A tomogram whose name is Latin-1."""
