@@ -45,6 +45,7 @@ demo: $(PICK)/installed
 	@echo
 	$(PICK)/bin/dep evaluate $(DEMO)/sample.csv docs/sample/sample.csv
 	@echo
+	@echo 'The classes are named after the molecules in the Protein Data Bank: 4cr2 is the entry of a 26S proteasome.'
 	@echo 'Coordinates: $(DEMO)/sample.star (RELION 5), $(DEMO)/sample.csv (voxels). Picture: $(DEMO)/sample.png'
 	@echo 'Next, your own tomogram (10 Å voxels suit the bundled model best):'
 	@echo '    $(PICK)/bin/dep pick YOUR_TOMOGRAM.mrc -o picks --picture'
