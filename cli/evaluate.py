@@ -1,5 +1,6 @@
 """`dep evaluate`: compare picks with the truth."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +36,8 @@ def evaluate(
         Path | None,
         typer.Option(
             help="Take class table and diameters from this model "
-            "(default: the picks' own, else the bundled model's).",
+            "(default: the picks' own or the STAR file's beside them, else the "
+            "bundled model's).",
             readable=False,
         ),
     ] = None,
@@ -123,13 +125,32 @@ def _read(
     voxel_size: float | None,
 ) -> tuple["Picks", str]:
     """Read picks with a class table that knows diameters; say where it is from."""
-    from dep.engine import Picks, read_card
+    from dep.engine import DepError, Picks, read_card
     from dep.engine.picker import model_path
 
     if model is None:
         own = Picks.read(path, tomogram=tomogram, shape=shape, voxel_size=voxel_size)
         if own.voxel_size and all(one.diameter > 0 for one in own.classes):
             return own, str(path)
+        star = path.with_suffix(".star")
+        if star != path and star.is_file():
+            # Written by the same `dep pick`: the same picks, and their class table.
+            twin = None
+            with contextlib.suppress(DepError):  # then it is not ours: do without it
+                twin = Picks.read(star, tomogram=tomogram, shape=shape)
+            if (
+                twin is not None
+                and twin.voxel_size
+                and all(one.diameter > 0 for one in twin.classes)
+            ):
+                found = Picks.read(
+                    path,
+                    tomogram=tomogram,
+                    classes=twin.classes,
+                    shape=shape or twin.shape,
+                    voxel_size=voxel_size or twin.voxel_size,
+                )
+                return found, str(star)
     card = read_card(model_path(model))
     found = Picks.read(
         path,
@@ -140,7 +161,8 @@ def _read(
     )
     if found.voxel_size is None:
         found = replace(found, voxel_size=card.voxel_size)
-    return found, f"model {card.name}"
+    hint = "" if model else ", the bundled one; if another picked, name it with --model"
+    return found, f"model {card.name}{hint}"
 
 
 def _show(result: "Evaluation", true: "Truth", source: str, console: "Console") -> None:

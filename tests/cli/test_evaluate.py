@@ -132,3 +132,30 @@ def test_a_shape_that_is_none_is_wrong_use(dep, files, words):
     assert outcome.status == 2
     assert "X,Y,Z" in outcome.err
     assert words in outcome.err
+
+
+@pytest.fixture
+def picked(dep, tomogram, tiny_model, tmp_path):
+    """Pick with a model of other classes than the bundled one's."""
+    out = tmp_path / "out"
+    dep("pick", tomogram, "--engine", tiny_model, "-o", out)
+    truth = tmp_path / "where.csv"
+    truth.write_text("class,x,y,z\ndark,10,12,14\ndark,30,28,12\nbright,28,10,20\n")
+    return out, truth
+
+
+def test_a_csv_file_is_scored_as_the_star_file_beside_it(dep, picked):
+    out, truth = picked
+    star = dep("evaluate", out / "TS_01.star", truth, "--json").json
+    csv = dep("evaluate", out / "TS_01.csv", truth, "--json").json
+    assert csv["class_table"] == star["class_table"] == str(out / "TS_01.star")
+    assert csv["mean_class_f1"] == star["mean_class_f1"] == 1
+
+
+def test_the_bundled_table_is_said_with_the_way_out(dep, tmp_path):
+    picks = tmp_path / "a.csv"
+    picks.write_text(HEAD + "t,4cr2,10,10,10,0.9\n")
+    picks.with_suffix(".star").write_text("something else")
+    outcome = dep("evaluate", picks, picks)
+    assert outcome.status == 0, outcome.err
+    assert "the bundled one; if another picked, name it with --model" in outcome.out
