@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 Activation = Literal["relu", "elu"]
+Head = Literal["learned", "interpolated"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class NetworkConfig:
         half resolution.
     activation
         Of the units' convolutions; the published code uses ReLU, the paper says ELU.
+    residual
+        Whether a unit adds its first block's output to its last's.
+    convolutions
+        Blocks in a unit, 2 or more; the published network has 3.
+    head
+        With `stem_stride` 2, how the output returns to full resolution: "learned", by
+        a transposed convolution, or "interpolated", logits at half resolution and
+        trilinear interpolation.
     """
 
     outputs: int
@@ -45,6 +54,9 @@ class NetworkConfig:
     pyramid: bool = True
     stem_stride: Literal[1, 2] = 1
     activation: Activation = "relu"
+    residual: bool = True
+    convolutions: int = 3
+    head: Head = "learned"
 
     def __post_init__(self) -> None:
         wrong = []
@@ -59,6 +71,12 @@ class NetworkConfig:
             wrong.append(f"stem_stride must be 1 or 2, found {self.stem_stride}")
         if self.activation not in ("relu", "elu"):
             wrong.append(f'activation must be "relu" or "elu", found {self.activation}')
+        if self.convolutions < 2:
+            wrong.append(f"convolutions must be at least 2, found {self.convolutions}")
+        if self.head not in ("learned", "interpolated"):
+            wrong.append(f'head must be "learned" or "interpolated", found {self.head}')
+        elif self.head == "interpolated" and self.stem_stride == 1:
+            wrong.append('head = "interpolated" needs stem_stride = 2')
         if wrong:
             raise ValueError("network: " + "; ".join(wrong))
 
@@ -106,20 +124,27 @@ class ConvBlock(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Three blocks; the third's output plus the first's goes through ELU."""
+    """Blocks `conv1`, `conv2`, ...; the last's output plus the first's through ELU."""
 
-    def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
+    def __init__(self, inputs: int, config: NetworkConfig, outputs: int) -> None:
         super().__init__()
-        self.conv1 = ConvBlock(inputs, outputs, activation)
-        self.conv2 = ConvBlock(outputs, outputs, activation)
-        self.conv3 = ConvBlock(outputs, outputs, activation)
+        act = config.activation
+        self.conv1 = ConvBlock(inputs, outputs, act)
+        self.later = [f"conv{k}" for k in range(2, config.convolutions + 1)]
+        for name in self.later:
+            self.add_module(name, ConvBlock(outputs, outputs, act))
+        self.residual = config.residual
         # After ReLU the sum is never negative, where ELU is the identity.
-        self.identity = activation == "relu"
+        self.identity = act == "relu" or not config.residual
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, i, z, y, x) -> (b, o, z, y, x)."""
-        first = self.conv1(x)
-        total = self.conv3(self.conv2(first)) + first
+        first: Tensor = self.conv1(x)
+        total = first
+        for name in self.later:
+            total = self.get_submodule(name)(total)
+        if self.residual:
+            total = total + first
         return total if self.identity else F.elu(total)
 
 
@@ -141,9 +166,9 @@ class Upsampling(nn.Module):
 class Encoder(nn.Module):
     """One level on the way down."""
 
-    def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
+    def __init__(self, inputs: int, outputs: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.basic_module = ResidualUnit(inputs, outputs, activation)
+        self.basic_module = ResidualUnit(inputs, config, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, i, z, y, x) -> (b, o, z, y, x)."""
@@ -154,12 +179,11 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """One level on the way up: upsample, add the skip, append coordinates, unit."""
 
-    def __init__(
-        self, inputs: int, outputs: int, extra: int, activation: Activation
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, config: NetworkConfig) -> None:
         super().__init__()
+        extra = 3 if config.coordinates else 0
         self.upsampling = Upsampling(inputs, outputs)
-        self.basic_module = ResidualUnit(outputs + extra, outputs, activation)
+        self.basic_module = ResidualUnit(outputs + extra, config, outputs)
 
     def forward(self, x: Tensor, skip: Tensor, coordinates: bool) -> Tensor:
         """Map (b, i, z, y, x) and a skip of twice the edges to the skip's shape."""
@@ -180,7 +204,7 @@ class ResUNet3D(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        widths, act = config.widths, config.activation
+        widths = config.widths
         extra = 3 if config.coordinates else 0
         pyramid = 1 if config.pyramid else 0
 
@@ -192,13 +216,13 @@ class ResUNet3D(nn.Module):
             first_inputs = widths[0] + pyramid
         inputs = [first_inputs, *(w + pyramid for w in widths[:-1])]
         self.encoders = nn.ModuleList(
-            Encoder(i + extra, o, act) for i, o in zip(inputs, widths, strict=True)
+            Encoder(i + extra, o, config) for i, o in zip(inputs, widths, strict=True)
         )
         self.decoders = nn.ModuleList(
-            Decoder(widths[k], widths[k - 1], extra, act)
+            Decoder(widths[k], widths[k - 1], config)
             for k in range(len(widths) - 1, 0, -1)
         )
-        if config.stem_stride == 2:
+        if config.stem_stride == 2 and config.head == "learned":
             self.head = nn.ConvTranspose3d(widths[0], widths[0] // 2, 2, stride=2)
             self.final_conv = nn.Conv3d(widths[0] // 2, config.outputs, 1)
         else:
@@ -227,9 +251,12 @@ class ResUNet3D(nn.Module):
         for decoder in self.decoders:
             x = decoder(x, skips.pop(), config.coordinates)
 
-        if config.stem_stride == 2:
-            x = F.relu(self.head(x))
-        y: Tensor = self.final_conv(x)
+        if config.stem_stride == 1:
+            y: Tensor = self.final_conv(x)
+        elif config.head == "learned":
+            y = self.final_conv(F.relu(self.head(x)))
+        else:
+            y = F.interpolate(self.final_conv(x), scale_factor=2.0, mode="trilinear")
         return y
 
 

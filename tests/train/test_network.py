@@ -6,7 +6,12 @@ import torch
 from torch import nn
 
 from dep.train.checkpoint import load_checkpoint
-from dep.train.network import NetworkConfig, ResUNet3D, with_coordinates
+from dep.train.network import (
+    NetworkConfig,
+    ResidualUnit,
+    ResUNet3D,
+    with_coordinates,
+)
 
 
 def test_published_checkpoint_computes_the_published_scores(shared_data):
@@ -46,6 +51,59 @@ def test_every_member_keeps_the_patch_shape(
     logits.sum().backward()
     unused = [n for n, p in network.named_parameters() if p.grad is None]
     assert unused == []
+
+
+@pytest.mark.parametrize(
+    "relative",
+    [
+        {"residual": False},
+        {"convolutions": 2},
+        {"convolutions": 4},
+        {"stem_stride": 2, "head": "interpolated"},
+    ],
+    ids=str,
+)
+def test_relatives_keep_the_patch_shape_and_use_all_their_weights(relative):
+    config = NetworkConfig(3, (4, 6, 8), coordinates=False, **relative)
+    network = ResUNet3D(config)
+    edge = 2 * config.multiple
+    logits = network(torch.randn(2, 1, edge, edge, edge))
+    assert logits.shape == (2, 3, edge, edge, edge)
+    logits.sum().backward()
+    assert [n for n, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_without_residual_the_unit_is_a_plain_chain():
+    torch.manual_seed(0)
+    x = torch.randn(1, 2, 6, 6, 6)
+    outputs = []
+    for residual in (True, False):
+        torch.manual_seed(1)
+        unit = ResidualUnit(2, NetworkConfig(2, residual=residual), 3).eval()
+        outputs.append((unit(x), unit.conv1(x)))
+    (with_skip, first), (plain, _) = outputs
+    assert torch.equal(with_skip, plain + first)
+
+
+def test_interpolated_head_is_centred():
+    """A lone half-resolution voxel comes back around the point it stands for."""
+    config = NetworkConfig(2, (4, 6), False, False, 2, head="interpolated")
+    network = ResUNet3D(config).eval()
+    logits = torch.zeros(1, 4, 8, 8, 8)
+    logits[..., 4, 4, 4] = 1
+    with torch.no_grad():
+        network.decoders[-1].register_forward_hook(lambda *_: logits)
+        network.final_conv.weight.fill_(1)
+        network.final_conv.bias.fill_(0)
+        out = network(torch.zeros(1, 1, 16, 16, 16))[0, 0]
+    where = torch.arange(16, dtype=torch.float32)
+    centre = (out.sum((0, 1)) * where).sum() / out.sum()
+    assert centre == pytest.approx(8.5)  # between voxels 8 and 9
+
+
+def test_interpolated_head_without_a_stem_is_refused():
+    with pytest.raises(ValueError, match="needs stem_stride = 2"):
+        NetworkConfig(2, head="interpolated")
 
 
 @pytest.mark.parametrize("stem_stride", [1, 2])
