@@ -2,143 +2,40 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from dep.engine.errors import CardError, DepError
 from dep.train.card import make_card
-from dep.train.labels import LabelKind
+from dep.train.sections import (
+    AugmentationSection,
+    ClassSection,
+    DataSection,
+    LabelSection,
+    LossSection,
+    NetworkSection,
+    PickingSection,
+    Section,
+    Source,
+    TrainingSection,
+)
+
+__all__ = [
+    "ConfigError",
+    "Source",
+    "TrainConfig",
+    "config_values",
+    "load_config",
+    "parse_config",
+]
 
 
 class ConfigError(DepError, ValueError):
     """A training configuration that cannot be used; the message lists all faults."""
 
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
-Iterations = Annotated[int, Field(ge=1, le=13)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ClassSection(_Section):
-    """One `[[classes]]` entry.
-
-    `report = false` marks a class that is learnt, so that it is not taken for another,
-    and never picked.
-    """
-
-    name: str = Field(min_length=1)
-    diameter: float = Field(gt=0, description="particle diameter, Å")
-    report: bool = True
-
-
-class Source(_Section):
-    """A tomogram and its annotated centres."""
-
-    tomogram: Path
-    coordinates: Path
-
-
-class DataSection(_Section):
-    """`[data]`: what is trained on and what is validated on."""
-
-    train: tuple[Source, ...] = Field(min_length=1)
-    validate_on: tuple[Source, ...] = Field(default=(), alias="validate")
-
-
-class LabelSection(_Section):
-    """`[labels]`: the weak labels' solid and diameter in voxels."""
-
-    kind: LabelKind = "tball"
-    diameter: int = Field(default=7, ge=3, le=25)
-
-    @model_validator(mode="after")
-    def _odd(self) -> "LabelSection":
-        if self.diameter % 2 == 0:
-            msg = (
-                f"diameter must be odd (a voxel lies at the centre), found "
-                f"{self.diameter}"
-            )
-            raise ValueError(msg)
-        return self
-
-
-class NetworkSection(_Section):
-    """`[network]`: a member of the family; its outputs follow from the classes."""
-
-    widths: tuple[int, ...] = Field(default=(24, 48, 72, 108), min_length=2)
-    coordinates: bool = True
-    pyramid: bool = True
-    stem_stride: Literal[1, 2] = 1
-    activation: Literal["relu", "elu"] = "relu"
-
-    @property
-    def multiple(self) -> int:
-        """The number of voxels that every patch and tile edge is a multiple of."""
-        return int(self.stem_stride * 2 ** (len(self.widths) - 1))
-
-
-class LossSection(_Section):
-    """`[loss]`: weights of the terms, see `dep.train.loss`."""
-
-    dice: float = Field(default=1.0, ge=0)
-    cross_entropy: float = Field(default=1.0, ge=0)
-    class_term: float = Field(default=1.0, ge=0)
-
-
-class AugmentationSection(_Section):
-    """`[augmentation]`: see `dep.train.augment.Augmentation`."""
-
-    mirror: bool = True
-    warp: float = Field(default=0.5, ge=0, le=1)
-    rotation: float = Field(default=15.0, ge=0, le=45)
-    scale: float = Field(default=0.05, ge=0, le=0.2)
-    elastic: float = Field(default=0.03, ge=0, lt=0.05)
-    noise: float = Field(default=0.0, ge=0)
-    contrast: float = Field(default=0.1, ge=0, lt=1)
-    random_patches: float = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="part of the patches cut anywhere, not around a particle",
-    )
-
-
-class TrainingSection(_Section):
-    """`[training]`: how long, how large and with what."""
-
-    steps: int = Field(gt=0)
-    batch: int = Field(default=4, gt=0)
-    patch: int = Field(default=72, gt=0)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    warm_up: float = Field(default=0.1, gt=0, lt=1)
-    betas: tuple[Beta, Beta] = (0.9, 0.99)
-    weight_decay: float = Field(default=0.01, ge=0)
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    precision: Literal["fp32", "bf16"] = "fp32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(default=None, gt=0)
-    seed: int = Field(default=0, ge=0)
-    save_every: int = Field(default=500, gt=0)
-    validate_every: int = Field(default=0, ge=0)
-
-
-class PickingSection(_Section):
-    """`[picking]`: what goes into the model card for inference."""
-
-    tile: int = Field(default=72, gt=0)
-    margin: int = Field(default=12, ge=0)
-    assembly: Literal["joint", "per_class"] = "joint"
-    t_seg: float = Field(default=0.5, gt=0, lt=1)
-    t_lm: float = Field(default=0.1, gt=0, le=1)
-    t_dist: float = Field(gt=0, description="voxels")
-    iterations: Iterations | tuple[Iterations, ...] | None = None
-
-
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """The whole file.
 
     Attributes
@@ -195,10 +92,11 @@ class TrainConfig(_Section):
                 f"({self.training.patch})"
             )
         wrong += [
-            f"labels.diameter {self.labels.diameter} is wider than the particles of "
-            f"class {entry.name} ({entry.diameter / self.voxel_size:.1f} voxels)"
-            for entry in self.classes
-            if entry.report and self.labels.diameter > entry.diameter / self.voxel_size
+            f"{'labels.diameter' if entry.label_diameter is None else 'label_diameter'}"
+            f" {label} is wider than the particles of class {entry.name} "
+            f"({entry.diameter / self.voxel_size:.1f} voxels)"
+            for entry, label in zip(self.classes, self.label_diameters, strict=True)
+            if entry.report and label > entry.diameter / self.voxel_size
         ]
         if not wrong:
             # What the card does not take would otherwise show after the training.
@@ -214,6 +112,13 @@ class TrainConfig(_Section):
     def outputs(self) -> int:
         """Channels of the network: background and one for each class, or 1 alone."""
         return 1 if len(self.classes) == 1 else len(self.classes) + 1
+
+    @property
+    def label_diameters(self) -> tuple[int, ...]:
+        """Diameter of each class's labels, voxels, in the order of the classes."""
+        return tuple(
+            entry.label_diameter or self.labels.diameter for entry in self.classes
+        )
 
 
 def load_config(path: str | Path) -> "TrainConfig":
@@ -287,14 +192,22 @@ def parse_config(
 
     def resolve(sources: tuple[Source, ...]) -> tuple[Source, ...]:
         return tuple(
-            Source(tomogram=base / s.tomogram, coordinates=base / s.coordinates)
-            for s in sources
+            source.model_copy(
+                update={
+                    "tomogram": base / source.tomogram,
+                    "coordinates": base / source.coordinates,
+                }
+            )
+            for source in sources
         )
 
-    data = DataSection(
-        train=resolve(config.data.train), validate=resolve(config.data.validate_on)
-    )
-    return config.model_copy(update={"data": data})
+    data = config.data
+    resolved = {
+        "train": resolve(data.train),
+        "validate_on": resolve(data.validate_on),
+        "test": resolve(data.test),
+    }
+    return config.model_copy(update={"data": data.model_copy(update=resolved)})
 
 
 def config_values(config: TrainConfig) -> dict[str, Any]:

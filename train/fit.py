@@ -104,7 +104,8 @@ def train(
     (out / "config.json").write_text(json.dumps(config_values(config), indent=1) + "\n")
 
     t = config.training
-    spread = Augmentation(**config.augmentation.model_dump(exclude={"random_patches"}))
+    drawn = {field.name for field in dataclasses.fields(Augmentation)}
+    spread = Augmentation(**config.augmentation.model_dump(include=drawn))
     sampler = PatchSampler(
         tomograms=tomograms,
         edge=t.patch + 2 * context(t.patch, spread),

@@ -1,6 +1,7 @@
 """The state of a training: network, its moving average, optimiser, step."""
 
 import math
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,8 @@ class TrainingState:
             betas=t.betas,
             weight_decay=t.weight_decay,
         )
-        self.weights = LossWeights(**config.loss.model_dump())
+        terms = {field.name for field in fields(LossWeights)}
+        self.weights = LossWeights(**config.loss.model_dump(include=terms))
         self.step = 0
 
     def start_from(self, path: Path) -> None:
