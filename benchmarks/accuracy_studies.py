@@ -1,0 +1,184 @@
+"""What the accuracy studies compare: each variant is a change to the bundled recipe."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training.
+
+    Attributes
+    ----------
+    name
+        In tables.
+    changes
+        Of the recipe, by dotted key.
+    timed_as
+        Whose step time applies.
+    seeds
+        Trainings.
+    steps
+        Instead of the study's minutes.
+    train_on
+        Numbers of the development tomograms.
+    particles
+        Annotated centres in all, or all of them.
+    displaced
+        Range of the centres' displacement, in particle radii.
+    init
+        Checkpoint to start from.
+    """
+
+    name: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    timed_as: str = "standard"
+    seeds: tuple[int, ...] = (0,)
+    steps: int | None = None
+    train_on: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+    particles: int | None = None
+    displaced: tuple[float, float] = (0.0, 0.0)
+    init: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """Variants that get the same time."""
+
+    name: str
+    title: str
+    minutes: float
+    variants: tuple[Variant, ...]
+
+
+FAST: dict[str, Any] = {"network.widths": [16, 32, 64, 96]}
+
+# The published architecture and recipe (docs/accuracy.md says where from), the parts
+# that concern training and picking alike. bfloat16 is granted: it doubles its steps.
+PUBLISHED: dict[str, Any] = {
+    "network": {},
+    "loss": {"dice": 1.0, "cross_entropy": 0.0, "class_term": 0.0},
+    "augmentation": {
+        "mirror": True,
+        "warp": 0.1,
+        "rotation": 15.0,
+        "scale": 0.05,
+        "elastic": 0.03,
+        "noise": 0.0,
+        "contrast": 0.0,
+        "random_patches": 0.0,
+    },
+    "training.patch": 72,
+    "training.learning_rate": 1e-3,
+    "training.warm_up": 0.1,
+    "training.ema_decay": 0.0,
+    "picking.tile": 72,
+    "picking.assembly": "per_class",
+    "picking.t_seg": 0.5,
+    "picking.t_lm": 0.1,
+}
+
+STUDIES = {
+    study.name: study
+    for study in (
+        Study(
+            "rival",
+            "the published architecture and recipe against ours, equal time",
+            15.0,
+            (
+                Variant("ours"),
+                Variant(
+                    "published, batch 8",
+                    {**PUBLISHED, "training.batch": 8},
+                    timed_as="published-8",
+                ),
+                Variant(
+                    "published, batch 1",
+                    {**PUBLISHED, "training.batch": 1},
+                    timed_as="published-1",
+                ),
+            ),
+        ),
+        Study(
+            "networks",
+            "members of the family, equal time",
+            4.0,
+            (
+                Variant("standard", seeds=(0, 1, 2)),
+                Variant("fast", FAST, timed_as="fast"),
+                Variant(
+                    "wide", {"network.widths": [48, 96, 144, 192]}, timed_as="wide"
+                ),
+                Variant(
+                    "interpolated head",
+                    {"network.head": "interpolated"},
+                    timed_as="interpolated",
+                ),
+                Variant(
+                    "two convolutions",
+                    {"network.convolutions": 2},
+                    timed_as="two-convolutions",
+                ),
+                Variant(
+                    "three levels",
+                    {"network.widths": [32, 64, 96]},
+                    timed_as="three-levels",
+                ),
+                Variant(
+                    "full resolution",
+                    {"network.stem_stride": 1, "network.widths": [16, 32, 48, 64]},
+                    timed_as="full-resolution",
+                ),
+            ),
+        ),
+        Study(
+            "ablations",
+            "what each part is worth, on the fast network, equal steps",
+            2.0,
+            (
+                Variant("as it is", FAST, "fast", seeds=(0, 1, 2)),
+                Variant("label ball", {**FAST, "labels.kind": "ball"}, "fast"),
+                Variant("label cubic", {**FAST, "labels.kind": "cubic"}, "fast"),
+                Variant("label diameter 5", {**FAST, "labels.diameter": 5}, "fast"),
+                Variant("no pyramid", {**FAST, "network.pyramid": False}, "fast"),
+                Variant("no residual", {**FAST, "network.residual": False}, "fast"),
+                Variant(
+                    "coordinates",
+                    {
+                        **FAST,
+                        "network.coordinates": True,
+                        "picking.tile": 64,
+                        "training.patch": 64,
+                        "training.batch": 2,
+                    },
+                    "fast",
+                ),
+                Variant(
+                    "no augmentation",
+                    {
+                        **FAST,
+                        "augmentation.mirror": False,
+                        "augmentation.warp": 0.0,
+                        "augmentation.noise": 0.0,
+                        "augmentation.contrast": 0.0,
+                    },
+                    "fast",
+                ),
+                Variant(
+                    "no noise augmentation", {**FAST, "augmentation.noise": 0.0}, "fast"
+                ),
+                Variant("no class term", {**FAST, "loss.class_term": 0.0}, "fast"),
+                Variant(
+                    "Dice alone",
+                    {**FAST, "loss.class_term": 0.0, "loss.cross_entropy": 0.0},
+                    "fast",
+                ),
+                Variant("per class", {**FAST, "picking.assembly": "per_class"}, "fast"),
+                Variant("centres off by 0.5-0.7 r", FAST, "fast", displaced=(0.5, 0.7)),
+                Variant("50 particles", FAST, "fast", particles=50),
+                Variant("150 particles", FAST, "fast", particles=150),
+                Variant("500 particles", FAST, "fast", particles=500),
+            ),
+        ),
+    )
+}
