@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
 from dep.engine.formats import read_table
-from dep.engine.formats.table import Frame
+from dep.engine.formats.table import Frame, Table
 from dep.engine.metrics import Evaluation, evaluate
 from dep.engine.picks import Picks
 
@@ -68,6 +68,19 @@ def read_truth(
     path = Path(path)
     table = read_table(path, frame=Frame(shape, voxel_size))
     _, table = table.of_tomogram(path, tomogram)
+    return truth_of(table, classes)
+
+
+def truth_of(table: Table, classes: Sequence[ClassInfo]) -> Truth:
+    """Sort the rows of a table, in voxels, into classes.
+
+    Parameters
+    ----------
+    table : Table
+        Of one tomogram.
+    classes : sequence of ClassInfo
+        As in `read_truth`.
+    """
     own = [one.name for one in table.frame.classes or classes]
     number = {one.name: index for index, one in enumerate(classes, start=1)}
     rows: list[int] = []

@@ -34,11 +34,20 @@ def make_card(config: "TrainConfig", digest: str = UNKNOWN_DIGEST) -> ModelCard:
     Notes
     -----
     The pooling count is n = ceil(2 r / (k - 1)) with r the label's radius and k = 3,
-    hence r, unless the configuration says otherwise (DESIGN, MP-NMS).
+    hence r, unless the configuration says otherwise (DESIGN, MP-NMS). Where classes
+    have labels of several diameters, the card names the smallest, and the pooling in
+    common is the smallest's: more of it would smooth the small ones away.
     """
+    diameters = [
+        diameter
+        for entry, diameter in zip(config.classes, config.label_diameters, strict=True)
+        if entry.report
+    ]
     iterations = config.picking.iterations
     if iterations is None:
-        iterations = min(13, config.labels.diameter // 2)
+        counts = tuple(min(13, diameter // 2) for diameter in diameters)
+        each = config.picking.assembly == "per_class" and len(set(counts)) > 1
+        iterations = counts if each else min(counts)
     return ModelCard(
         name=config.name,
         classes=tuple(
@@ -54,11 +63,11 @@ def make_card(config: "TrainConfig", digest: str = UNKNOWN_DIGEST) -> ModelCard:
         tile_fixed=config.network.coordinates,
         tile_multiple=config.network.multiple,
         label_kind=config.labels.kind,
-        label_diameter=config.labels.diameter,
+        label_diameter=min(diameters),
         assembly=config.picking.assembly,
         t_seg=config.picking.t_seg,
         t_lm=config.picking.t_lm,
-        t_dist=config.picking.t_dist,
+        t_dist=config.t_dist,
         iterations=iterations,
         precision="fp32",
         trained_on=config.description,

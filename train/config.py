@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dep.engine.errors import CardError, DepError
 from dep.train.card import make_card
@@ -20,6 +20,8 @@ from dep.train.sections import (
     Source,
     TrainingSection,
 )
+from dep.train.sources import anchored
+from dep.train.survey import survey
 
 __all__ = [
     "ConfigError",
@@ -33,6 +35,13 @@ __all__ = [
 
 class ConfigError(DepError, ValueError):
     """A training configuration that cannot be used; the message lists all faults."""
+
+
+class ClassTable(BaseModel):
+    """What the data are looked at with, where other sections may be wrong."""
+
+    classes: tuple[ClassSection, ...] = Field(min_length=1, max_length=254)
+    voxel_size: float = Field(gt=0, allow_inf_nan=False)
 
 
 class TrainConfig(Section):
@@ -63,49 +72,15 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainConfig":
-        wrong = []
-        names = [entry.name for entry in self.classes]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            wrong.append(f"classes named twice: {', '.join(doubled)}")
-        if not any(entry.report for entry in self.classes):
-            wrong.append("no class is reported: set report = true for one at least")
-        multiple = self.network.multiple
-        for name, edge in (
-            ("training.patch", self.training.patch),
-            ("picking.tile", self.picking.tile),
-        ):
-            if edge % multiple:
-                wrong.append(
-                    f"{name} must be a multiple of {multiple} for this network, "
-                    f"found {edge}"
-                )
-        if 2 * self.picking.margin >= self.picking.tile:
-            wrong.append(
-                f"picking.margin {self.picking.margin} leaves nothing of a tile of "
-                f"{self.picking.tile} voxels"
-            )
-        if self.network.coordinates and self.picking.tile != self.training.patch:
-            wrong.append(
-                "a network with coordinates depends on its patch size: picking.tile "
-                f"({self.picking.tile}) must equal training.patch "
-                f"({self.training.patch})"
-            )
-        wrong += [
-            f"{'labels.diameter' if entry.label_diameter is None else 'label_diameter'}"
-            f" {label} is wider than the particles of class {entry.name} "
-            f"({entry.diameter / self.voxel_size:.1f} voxels)"
-            for entry, label in zip(self.classes, self.label_diameters, strict=True)
-            if entry.report and label > entry.diameter / self.voxel_size
-        ]
+        wrong = _inconsistencies(self)
         if not wrong:
             # What the card does not take would otherwise show after the training.
             try:
                 make_card(self)
             except CardError as error:
-                wrong.extend(error.faults)
+                wrong = list(error.faults)
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValueError("\n".join(wrong))
         return self
 
     @property
@@ -120,16 +95,74 @@ class TrainConfig(Section):
             entry.label_diameter or self.labels.diameter for entry in self.classes
         )
 
+    @property
+    def t_dist(self) -> float:
+        """Least distance of two picks, voxels.
+
+        Unless it is given, that of the published tool: half the smallest (reported)
+        particle's diameter, rounded down, plus 1.
+        """
+        if self.picking.t_dist is not None:
+            return self.picking.t_dist
+        smallest = min(entry.diameter for entry in self.classes if entry.report)
+        return float(smallest / self.voxel_size // 2 + 1)
+
+
+def _inconsistencies(config: TrainConfig) -> list[str]:
+    """List the parts of a configuration that do not fit each other."""
+    wrong = []
+    names = [entry.name for entry in config.classes]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        wrong.append(f"classes named twice: {', '.join(doubled)}")
+    if not any(entry.report for entry in config.classes):
+        wrong.append("no class is reported: set report = true for one at least")
+    data, training, picking = config.data, config.training, config.picking
+    wrong += [
+        f"data: class = {source.of_class!r} is not one of the classes "
+        f"({', '.join(names)})"
+        for source in (*data.train, *data.validate_on, *data.test)
+        if source.of_class is not None and source.of_class not in names
+    ]
+    multiple = config.network.multiple
+    wrong += [
+        f"{name} must be a multiple of {multiple} for this network, found {edge}"
+        for name, edge in (
+            ("training.patch", training.patch),
+            ("picking.tile", picking.tile),
+        )
+        if edge % multiple
+    ]
+    if 2 * picking.margin >= picking.tile:
+        wrong.append(
+            f"picking.margin {picking.margin} leaves nothing of a tile of "
+            f"{picking.tile} voxels"
+        )
+    if config.network.coordinates and picking.tile != training.patch:
+        wrong.append(
+            "a network with coordinates depends on its patch size: picking.tile "
+            f"({picking.tile}) must equal training.patch ({training.patch})"
+        )
+    wrong += [
+        f"{'labels.diameter' if entry.label_diameter is None else 'label_diameter'}"
+        f" {label} is wider than the particles of class {entry.name} "
+        f"({entry.diameter / config.voxel_size:.1f} voxels)"
+        for entry, label in zip(config.classes, config.label_diameters, strict=True)
+        if entry.report and label > entry.diameter / config.voxel_size
+    ]
+    return wrong
+
 
 def load_config(path: str | Path) -> "TrainConfig":
-    """Read and validate a training configuration.
+    """Read a training configuration, and look at the data that it names.
 
-    Relative paths in it are relative to the file; globs are not expanded.
+    Relative paths in it are relative to the file.
 
     Raises
     ------
     ConfigError
-        Listing every wrong key, value and faults file at once.
+        Listing at once every wrong key and value, every missing file, and all that is
+        wrong with headers and coordinates (see `dep.train.survey`).
     """
     path = Path(path)
     try:
@@ -140,28 +173,17 @@ def load_config(path: str | Path) -> "TrainConfig":
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path}: not a TOML file: {error}"
         raise ConfigError(msg) from error
-    config = parse_config(values, str(path), base=path.parent)
-    faults = [
-        f"  data: no such file {name}"
-        for source in (*config.data.train, *config.data.validate_on)
-        for name in (source.tomogram, source.coordinates)
-        if not name.is_file()
-    ]
-    trained = {source.tomogram.resolve() for source in config.data.train}
-    faults += [
-        f"  data: {source.tomogram} is both trained on and validated on"
-        for source in config.data.validate_on
-        if source.tomogram.resolve() in trained
-    ]
-    if faults:
-        raise ConfigError(f"{path}:\n" + "\n".join(faults))
-    return config
+    config, faults = _validated(values)
+    faults += [f"data: {fault}" for fault in _data_faults(values, path.parent)]
+    if config is None or faults:
+        raise ConfigError(_listed(str(path), faults))
+    return _anchored(config, path.parent)
 
 
 def parse_config(
     values: dict[str, Any], origin: str, base: Path | None = None
 ) -> "TrainConfig":
-    """Validate the values of a configuration.
+    """Validate the values of a configuration; files are not looked at.
 
     Parameters
     ----------
@@ -177,37 +199,62 @@ def parse_config(
     ConfigError
         Listing every wrong key and value at once.
     """
+    config, faults = _validated(values)
+    if config is None:
+        raise ConfigError(_listed(origin, faults))
+    return config if base is None else _anchored(config, base)
+
+
+def _validated(values: dict[str, Any]) -> tuple[TrainConfig | None, list[str]]:
+    """Return the configuration, or None and what is wrong, one line each."""
     try:
-        config = TrainConfig.model_validate(values)
+        return TrainConfig.model_validate(values), []
     except ValidationError as error:
         lines = []
         for fault in error.errors():
-            where = ".".join(str(part) for part in fault["loc"]) or "file"
-            lines.append(f"  {where}: {fault['msg'].removeprefix('Value error, ')}")
-        raise ConfigError(
-            f"{origin}: {len(lines)} wrong entries:\n" + "\n".join(lines)
-        ) from error
-    if base is None:
-        return config
+            where = ".".join(str(part) for part in fault["loc"])
+            text = fault["msg"].removeprefix("Value error, ")
+            lines += [f"{where}: {one}" if where else one for one in text.split("\n")]
+        return None, lines
 
-    def resolve(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+
+def _data_faults(values: dict[str, Any], base: Path) -> list[str]:
+    """Look at the data, whatever is wrong elsewhere in the file."""
+    try:
+        data = DataSection.model_validate(values.get("data"))
+        table = ClassTable.model_validate(
+            {key: values.get(key) for key in ClassTable.model_fields}
+        )
+    except ValidationError:
+        return []  # already told; what the data mean cannot be known
+    return survey(_anchored_data(data, base), table.classes, table.voxel_size).faults
+
+
+def _listed(origin: str, faults: list[str]) -> str:
+    number = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
+    return "\n  ".join([f"{origin}: {number}:", *faults])
+
+
+def _anchored(config: TrainConfig, base: Path) -> TrainConfig:
+    return config.model_copy(update={"data": _anchored_data(config.data, base)})
+
+
+def _anchored_data(data: DataSection, base: Path) -> DataSection:
+    """Let relative paths start from a folder."""
+
+    def anchor(sources: tuple[Source, ...]) -> tuple[Source, ...]:
         return tuple(
             source.model_copy(
                 update={
-                    "tomogram": base / source.tomogram,
+                    "tomogram": anchored(base, source.tomogram),
                     "coordinates": base / source.coordinates,
                 }
             )
             for source in sources
         )
 
-    data = config.data
-    resolved = {
-        "train": resolve(data.train),
-        "validate_on": resolve(data.validate_on),
-        "test": resolve(data.test),
-    }
-    return config.model_copy(update={"data": data.model_copy(update=resolved)})
+    parts = ("train", "validate_on", "test")
+    return data.model_copy(update={part: anchor(getattr(data, part)) for part in parts})
 
 
 def config_values(config: TrainConfig) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class AnnotatedTomogram:
         (n, 3) centres in voxels.
     class_id
         (n,) as in `labels`.
+    fully_annotated
+        Every particle of every class is among them; what has no label is background.
     """
 
     name: str
@@ -43,6 +45,7 @@ class AnnotatedTomogram:
     labels: npt.NDArray[np.uint8]
     xyz: npt.NDArray[np.float32]
     class_id: npt.NDArray[np.uint8]
+    fully_annotated: bool = True
 
 
 def load_tomograms(

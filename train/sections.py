@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from dep.train.labels import LabelKind
 
@@ -40,6 +47,17 @@ class ClassSection(Section):
     label_diameter: LabelDiameter | None = Field(
         default=None, description="voxels, odd; instead of labels.diameter"
     )
+
+    @field_validator("diameter", mode="before")
+    @classmethod
+    def _filled_in(cls, value: object) -> object:
+        if isinstance(value, str):
+            msg = (
+                f"expected the particle's diameter in Å, a number; found {value!r}: "
+                "fill it in"
+            )
+            raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError
+        return value
 
 
 class Source(Section):
@@ -217,5 +235,9 @@ class PickingSection(Section):
     assembly: Literal["joint", "per_class"] = "joint"
     t_seg: float = Field(default=0.5, gt=0, lt=1)
     t_lm: float = Field(default=0.1, gt=0, le=1)
-    t_dist: float = Field(gt=0, description="voxels")
+    t_dist: float | None = Field(
+        default=None,
+        gt=0,
+        description="voxels; None: half the smallest reported particle, plus 1",
+    )
     iterations: Iterations | tuple[Iterations, ...] | None = None

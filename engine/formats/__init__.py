@@ -1,7 +1,7 @@
 """Coordinate files: which formats there are, and how to choose one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -15,7 +15,15 @@ from dep.engine.formats.table import Frame, Table
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
 
-__all__ = ["FORMATS", "format_of", "read_picks", "read_table", "write_picks"]
+__all__ = [
+    "FORMATS",
+    "format_of",
+    "in_voxels",
+    "read_picks",
+    "read_rows",
+    "read_table",
+    "write_picks",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,38 @@ def write_picks(picks: "Picks", path: Path, chosen: str | None) -> Path:
 def read_table(
     path: Path, chosen: str | None = None, frame: Frame | None = None
 ) -> Table:
-    """Read the rows of a coordinate file, of however many tomograms.
+    """Read the rows of a coordinate file, of however many tomograms, in voxels.
+
+    Raises
+    ------
+    PicksError
+        A missing, unreadable or malformed file, or RELION 5 coordinates of a tomogram
+        whose shape or voxel size is unknown.
+    """
+    return in_voxels(path, read_rows(path, chosen, frame))
+
+
+def in_voxels(path: Path, table: Table) -> Table:
+    """Turn RELION 5's centred ångström into voxels of the table's frame.
+
+    Raises
+    ------
+    PicksError
+        The frame's shape or voxel size is unknown.
+    """
+    if not table.centred:
+        return table
+    xyz = relion5.to_voxels(path, table.xyz, table.frame)
+    return replace(table, xyz=xyz, centred=False)
+
+
+def read_rows(
+    path: Path, chosen: str | None = None, frame: Frame | None = None
+) -> Table:
+    """Read the rows of a coordinate file as it counts them.
+
+    So a file of many tomograms is read once, and each one's rows are turned into its
+    voxels with `in_voxels`.
 
     Raises
     ------

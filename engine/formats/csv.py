@@ -2,7 +2,8 @@
 
 The class is written by name. On reading, columns are found by the names in the first
 line: ``x``, ``y``, ``z`` and ``class`` (or ``class_id``) must be there, others are
-optional or ignored. So the truth tables of simulated data are read as well.
+optional or ignored. So the truth tables of simulated data are read as well. Where only
+one class is in question, the rows need not say it.
 """
 
 import csv
@@ -55,7 +56,9 @@ def _read(path: Path, rows: "_csv.Reader", frame: Frame) -> Table:
     head = [name.strip().lower() for name in next(rows, [])]
     numbered = "class" not in head
     label = "class_id" if numbered else "class"
-    missing = [name for name in (label, "x", "y", "z") if name not in head]
+    silent = numbered and label not in head and len(frame.classes or ()) == 1
+    needed = ("x", "y", "z") if silent else (label, "x", "y", "z")
+    missing = [name for name in needed if name not in head]
     if missing:
         message = (
             f"{path}: no column {', '.join(missing)} in the first line "
@@ -76,7 +79,7 @@ def _read(path: Path, rows: "_csv.Reader", frame: Frame) -> Table:
             raise PicksError(message)
         x, y, z = (number(path, f"{where}, {name}", row[at[name]]) for name in "xyz")
         xyz.append((x, y, z))
-        text = row[at[label]].strip()
+        text = "1" if silent else row[at[label]].strip()
         if numbered:
             text = str(whole(path, f"{where}, class_id", text))
         elif not text:

@@ -3,6 +3,7 @@
 The two conventions are told apart by their columns.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +18,24 @@ if TYPE_CHECKING:
     from gemmi import cif
 
 TOMOGRAM_ALIASES = (star_text.TOMOGRAM, "rlnMicrographName")
+# Å; RELION 4 writes it among the optics, and counts coordinates in such pixels.
+UNBINNED = "rlnTomoTiltSeriesPixelSize"
 
 
 def read(path: Path, frame: Frame) -> Table:
-    """Read particles of either convention.
+    """Read particles of either convention; RELION 5's stay as the file has them.
 
     Raises
     ------
     PicksError
-        Not STAR, no coordinates, a field that is no number, or RELION 5 coordinates
-        of a tomogram whose shape or voxel size is unknown.
+        Not STAR, no coordinates, or a field that is no number.
     """
     from gemmi import cif
 
     text = path.read_text(encoding="utf-8-sig")
-    frame = frame.or_else(comment_frame(text))
+    own = comment_frame(text)
+    # Numbers count in the file's own class table, whatever the reader's is.
+    frame = replace(frame.or_else(own), classes=own.classes or frame.classes)
     text, empty = _without_empty_loops(text)
     try:
         document = cif.read_string(text)
@@ -45,9 +49,10 @@ def read(path: Path, frame: Frame) -> Table:
                 continue
             many = len(column)
             xyz = np.stack([_numbers(path, block, tag, many) for tag in tags], axis=1)
+            table = _table(path, block, xyz, frame)
             if tags is relion5.CENTRED:
-                xyz = relion5.to_voxels(path, xyz, frame)
-            return _table(path, block, xyz, frame)
+                return replace(table, centred=True)
+            return replace(table, pixel_size=_unbinned(path, document))
     if any(tag in empty for tag in (relion5.CENTRED[0], star.VOXELS[0])):
         nothing = np.zeros((0, 3))
         return Table(nothing, [], np.zeros(0), [], frame, numbered=True)
@@ -81,6 +86,17 @@ def _table(
         else np.ones(many)
     )
     return Table(xyz, labels or ["1"] * many, scores, names, frame, numbered=True)
+
+
+def _unbinned(path: Path, document: "cif.Document") -> float | None:
+    """Find the unbinned pixel size, Å; None where there is none, or more than one."""
+    sizes = {
+        number(path, UNBINNED, value)
+        for block in document
+        for value in block.find_loop("_" + UNBINNED)
+    }
+    size = sizes.pop() if len(sizes) == 1 else 0.0
+    return size if size > 0 else None
 
 
 def _column(path: Path, block: "cif.Block", tag: str, many: int) -> "cif.Column":

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,10 @@ class Table:
         What the file says of the tomogram and its classes.
     numbered : bool
         Labels are numbers into the class table, not names.
+    centred : bool
+        `xyz` is still in ångström from the tomogram's centre (RELION 5).
+    pixel_size : float or None
+        Å, of the pixels that `xyz` counts in, where the file says (RELION 4).
     """
 
     xyz: NDArray[np.float64]
@@ -64,6 +68,8 @@ class Table:
     tomogram: list[str]
     frame: Frame
     numbered: bool
+    centred: bool = False
+    pixel_size: float | None = None
 
     def of_tomogram(self, path: Path, wanted: str | None) -> tuple[str, "Table"]:
         """Take the rows of one tomogram.
@@ -88,13 +94,16 @@ class Table:
         if not rows:
             message = f"{path}: no tomogram {wanted!r}; it holds {_some(names)}"
             raise PicksError(message)
-        return wanted, Table(
-            self.xyz[rows],
-            [self.label[row] for row in rows],
-            self.score[rows],
-            [wanted] * len(rows),
-            self.frame,
-            self.numbered,
+        return wanted, self.only(rows)
+
+    def only(self, rows: Sequence[int]) -> "Table":
+        """Take some rows, in the order given."""
+        return replace(
+            self,
+            xyz=self.xyz[list(rows)],
+            label=[self.label[row] for row in rows],
+            score=self.score[list(rows)],
+            tomogram=[self.tomogram[row] for row in rows],
         )
 
     def named(self, path: Path, classes: tuple[ClassInfo, ...]) -> "Table":

@@ -1,17 +1,17 @@
 """Patches show what the tomogram shows, wherever they are cut."""
 
-import mrcfile
 import numpy as np
 import pytest
 
-from dep.train.config import ConfigError, load_config
-from dep.train.data import PatchSampler, _cut, load_tomograms
+from dep.train.config import load_config
+from dep.train.data import PatchSampler, _cut
+from dep.train.intake import load_data
 
 
 @pytest.fixture
 def tomograms(run_files):
     config = load_config(run_files.config)
-    return load_tomograms(config.data.train, config)
+    return load_data(config).train
 
 
 def test_a_crop_is_the_normalised_tomogram_and_zero_beyond_it(tomograms):
@@ -49,32 +49,3 @@ def test_patches_hold_particles(tomograms):
 
 def test_classes_that_are_not_configured_are_left_out(tomograms):
     assert np.bincount(tomograms[0].class_id).tolist() == [0, 5, 5, 5]
-
-
-def test_malformed_coordinates_name_file_and_line(run_files):
-    (run_files.folder / "tomo.csv").write_text("class,x,y,z\na,1,2,three\n")
-    config = load_config(run_files.config)
-    with pytest.raises(ConfigError, match=r"tomo\.csv.*line 2.*three"):
-        load_tomograms(config.data.train, config)
-
-
-def test_every_wrong_source_is_listed(run_files):
-    (run_files.folder / "tomo.csv").write_text("class,x,y,z\na,1,2,300\n")
-    config = load_config(run_files.config)
-    config = config.model_copy(update={"voxel_size": 12.0})
-    with pytest.raises(ConfigError, match=r"voxel size 10 Å.*says 12 Å"):
-        load_tomograms(config.data.train, config)
-    config = load_config(run_files.config)
-    with pytest.raises(ConfigError, match="outside the tomogram"):
-        load_tomograms(config.data.train, config)
-    (run_files.folder / "tomo.csv").write_text("class,x,y,z\na,1,2,3\n")
-    with pytest.raises(ConfigError, match=r"(?s)class bead: no particle.*class b:"):
-        load_tomograms(config.data.train, config)
-
-
-def test_a_header_without_voxel_size_takes_the_configurations(run_files):
-    with mrcfile.open(run_files.folder / "tomo.mrc", mode="r+") as mrc:
-        mrc.voxel_size = 0
-    config = load_config(run_files.config)
-    (tomogram,) = load_tomograms(config.data.train, config)
-    assert tomogram.xyz.shape == (15, 3)

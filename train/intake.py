@@ -1,0 +1,152 @@
+"""Opens all that a training takes in: tomograms, centres and their weak labels."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dep.engine.errors import DepError
+from dep.engine.normalise import measure
+from dep.engine.volume import open_volume
+from dep.train.advice import size_warnings
+from dep.train.config import ConfigError, TrainConfig
+from dep.train.data import AnnotatedTomogram
+from dep.train.labels import weak_labels
+from dep.train.sources import PARTS
+from dep.train.survey import Survey, Surveyed, survey
+
+# By so many standard errors the particles must look wrong before it is said.
+CERTAIN = 4.0
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All tomograms of a training, open and labelled.
+
+    Attributes
+    ----------
+    train, validate, test
+        Annotated tomograms; the last two may be empty.
+    warnings
+        What a person should know before the training starts, one line each.
+    """
+
+    train: list[AnnotatedTomogram]
+    validate: list[AnnotatedTomogram]
+    test: list[AnnotatedTomogram]
+    warnings: list[str]
+
+
+def load_data(config: TrainConfig) -> TrainingData:
+    """Open all tomograms of a configuration and paint their labels.
+
+    Voxels are memory-mapped and read once, for their mean and deviation; labels are in
+    memory, one byte a voxel.
+
+    Raises
+    ------
+    ConfigError
+        Listing everything that is wrong with the data at once: files, headers and
+        coordinates first (see `survey_data`), then voxels.
+    """
+    found = survey_data(config)
+    opened: dict[str, list[AnnotatedTomogram]] = {part: [] for part in PARTS}
+    wrong: list[str] = []
+    for part in PARTS:
+        for one in found.parts[part]:
+            try:
+                opened[part].append(_open(one, config))
+            except DepError as error:
+                wrong.append(str(error))
+    if wrong:
+        raise ConfigError(_listed(wrong))
+    doubt = _contrast_doubt(opened["train"], config)
+    return TrainingData(
+        train=opened["train"],
+        validate=opened["validate"],
+        test=opened["test"],
+        warnings=[*found.warnings, *([doubt] if doubt else [])],
+    )
+
+
+def survey_data(config: TrainConfig) -> Survey:
+    """Look at headers and coordinates, and at sizes in voxels; voxels are not read.
+
+    Raises
+    ------
+    ConfigError
+        Listing every missing file, wrong voxel size, malformed coordinate file, centre
+        outside its tomogram, tomogram in two parts, and class without particles.
+    """
+    found = survey(config.data, config.classes, config.voxel_size)
+    if found.faults:
+        raise ConfigError(_listed(found.faults))
+    found.warnings[:0] = size_warnings(
+        config.classes, config.label_diameters, config.voxel_size
+    )
+    return found
+
+
+def label_volume(one: Surveyed, config: TrainConfig) -> npt.NDArray[np.uint8]:
+    """Paint the weak labels of a tomogram.
+
+    Returns
+    -------
+    ndarray
+        (z, y, x) uint8: the class of each voxel, from 1; 0 for background.
+    """
+    return weak_labels(
+        one.shape, one.xyz, one.class_id, config.label_diameters, config.labels.kind
+    )
+
+
+def _open(one: Surveyed, config: TrainConfig) -> AnnotatedTomogram:
+    """Open one tomogram and paint its labels."""
+    volume = open_volume(one.path, default_voxel_size=config.voxel_size)
+    stats = measure(volume)
+    return AnnotatedTomogram(
+        name=one.name,
+        voxels=volume.array,
+        mean=stats.mean,
+        std=stats.std,
+        labels=label_volume(one, config),
+        xyz=one.xyz.astype(np.float32),
+        class_id=one.class_id.astype(np.uint8),
+        fully_annotated=one.fully_annotated,
+    )
+
+
+def _contrast_doubt(
+    tomograms: list[AnnotatedTomogram], config: TrainConfig
+) -> str | None:
+    """Say when particles look bright where they should be dark, or the reverse.
+
+    The voxel at each centre and its 26 neighbours are averaged, in standard deviations
+    of the tomogram; one particle's mean has a deviation of 1 at most.
+    """
+    reported = [k for k, entry in enumerate(config.classes, start=1) if entry.report]
+    means: list[float] = []
+    for tomogram in tomograms:
+        centres = tomogram.xyz[np.isin(tomogram.class_id, reported)]
+        for x, y, z in np.floor(centres + 0.5).astype(int):
+            block = tomogram.voxels[
+                max(z - 1, 0) : z + 2, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2
+            ]
+            means.append((float(block.mean()) - tomogram.mean) / tomogram.std)
+    if not means:
+        return None
+    excess = sum(means) / len(means)
+    wrong = excess if config.contrast == "dark" else -excess
+    if wrong * math.sqrt(len(means)) < CERTAIN:
+        return None
+    found = "brighter" if excess > 0 else "darker"
+    return (
+        f"the voxels at the centres are {found} than the rest, by {abs(excess):.2f} "
+        f'standard deviations on average, and contrast = "{config.contrast}": check '
+        "contrast, and the order and unit of the coordinates"
+    )
+
+
+def _listed(faults: list[str]) -> str:
+    return "\n  ".join(["training data:", *faults])

@@ -1,0 +1,270 @@
+"""Looks at all data of a training before it starts, and lists all that is wrong.
+
+Headers and coordinate files are read, voxels are not.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dep.engine.card import ClassInfo
+from dep.engine.errors import DepError
+from dep.engine.formats import in_voxels, read_rows
+from dep.engine.formats.table import Frame, Table
+from dep.engine.mrc import open_mrc, read_header
+from dep.engine.truth import truth_of
+from dep.engine.volume import tomogram_name
+from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
+from dep.train.placing import rows_for, where_outside
+from dep.train.sections import ClassSection, DataSection
+from dep.train.sources import PARTS, Pair, list_pairs, some
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A tomogram and its centres, its voxels still unread.
+
+    Attributes
+    ----------
+    path, name
+        Of the tomogram.
+    shape
+        (z, y, x) in voxels.
+    xyz
+        (n, 3) float64, centres in voxels, 0 the centre of the first voxel.
+    class_id
+        (n,) int64, from 1, in the order of the configuration's classes.
+    fully_annotated
+        Every particle of every class is among them.
+    """
+
+    path: Path
+    name: str
+    shape: tuple[int, int, int]
+    xyz: npt.NDArray[np.float64]
+    class_id: npt.NDArray[np.int64]
+    fully_annotated: bool
+
+
+@dataclass
+class Survey:
+    """All tomograms by part ("train", "validate", "test"), and what was found wrong."""
+
+    parts: dict[str, list[Surveyed]] = field(
+        default_factory=lambda: {part: [] for part in PARTS}
+    )
+    faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def survey(
+    data: DataSection, classes: Sequence[ClassSection], voxel_size: float
+) -> Survey:
+    """Look at headers and coordinates of all tomograms.
+
+    Parameters
+    ----------
+    data
+        With paths that can be opened from here.
+    classes
+        Of the configuration.
+    voxel_size
+        Å, of the configuration.
+
+    Returns
+    -------
+    Survey
+        Its `faults` list what a training cannot start with.
+    """
+    listing = list_pairs(data)
+    result = Survey(faults=listing.faults, warnings=listing.warnings)
+    pairs = [pair for part in PARTS for pair in listing.parts[part]]
+    tables = _tables(pairs, classes, result)
+    rows = rows_for(pairs, {path: table for (path, _), table in tables.items()})
+    result.faults += rows.faults
+    result.warnings += rows.warnings
+    for part in PARTS:
+        by_tomogram: dict[Path, list[Pair]] = {}
+        for pair in listing.parts[part]:
+            by_tomogram.setdefault(pair.tomogram.resolve(), []).append(pair)
+        for same in by_tomogram.values():
+            found = [
+                (pair, table.only(chosen))
+                for pair in same
+                if (table := tables.get((pair.coordinates, pair.source.of_class)))
+                and (chosen := rows.chosen.get((pair.coordinates, pair.tomogram)))
+                is not None
+            ]
+            if found:
+                _look(part, found, data, classes, voxel_size, result)
+    _count(classes, result)
+    result.faults = list(dict.fromkeys(result.faults))
+    result.warnings = list(dict.fromkeys(result.warnings))
+    return result
+
+
+def _tables(
+    pairs: Iterable[Pair], classes: Sequence[ClassSection], result: Survey
+) -> dict[tuple[Path, str | None], Table]:
+    """Read every coordinate file once."""
+    tables: dict[tuple[Path, str | None], Table] = {}
+    failed: set[Path] = set()
+    for pair in pairs:
+        path, name = pair.coordinates, pair.source.of_class
+        if path in failed or (path, name) in tables:
+            continue
+        only = name or (classes[0].name if len(classes) == 1 else None)
+        frame = Frame(classes=(ClassInfo(only, 1.0),)) if only else Frame()
+        try:
+            table = read_rows(path, frame=frame)
+        except DepError as error:
+            failed.add(path)
+            result.faults.append(str(error))
+            continue
+        if name is not None:
+            others = [] if table.numbered else sorted(set(table.label) - {name})
+            if others:
+                failed.add(path)
+                result.faults.append(
+                    f"{path}: says class = {name!r} in the configuration, but names "
+                    f"classes itself ({some(others)}); leave class out"
+                )
+                continue
+            table = replace(table, label=[name] * len(table.label), numbered=False)
+        tables[path, name] = table
+    return tables
+
+
+def _look(
+    part: str,
+    found: Sequence[tuple[Pair, Table]],
+    data: DataSection,
+    classes: Sequence[ClassSection],
+    voxel_size: float,
+    result: Survey,
+) -> None:
+    """Check one tomogram with the rows of all its coordinate files."""
+    path = found[0][0].tomogram
+    try:
+        header = read_header(path)
+        if not header.compression:
+            open_mrc(path).file.close()  # a file cut short shows here
+    except DepError as error:
+        result.faults.append(str(error))
+        return
+    size = header.voxel_size
+    if size is None:
+        result.warnings.append(
+            f"{path}: the header holds no voxel size, {voxel_size:g} Å are assumed"
+        )
+        size = voxel_size
+    if abs(size / voxel_size - 1) > VOXEL_SIZE_TOLERANCE:
+        result.faults.append(
+            f"{path}: voxel size {size:g} Å, the configuration says {voxel_size:g} Å; "
+            "bin all tomograms alike, or correct voxel_size"
+        )
+        return
+    table = [ClassInfo(entry.name, entry.diameter) for entry in classes]
+    complete = {
+        data.fully_annotated if said is None else said
+        for said in (pair.source.fully_annotated for pair, _ in found)
+    }
+    if len(complete) > 1:
+        result.faults.append(
+            f"{path}: fully_annotated is true in one entry and false in another"
+        )
+    xyz, class_id = [np.zeros((0, 3))], [np.zeros(0, np.int64)]
+    for pair, rows in found:
+        binning = pair.source.binning or data.binning
+        if rows.pixel_size and not _alike(rows.pixel_size * binning, size):
+            result.faults.append(
+                f"{pair.coordinates}: counts in unbinned pixels of "
+                f"{rows.pixel_size:g} Å, the voxels of {path} have {size:g} Å: set "
+                f"binning = {size / rows.pixel_size:.4g} (found {binning:g})"
+            )
+            continue
+        frame = replace(rows.frame, shape=header.shape, voxel_size=size)
+        try:
+            placed = in_voxels(pair.coordinates, replace(rows, frame=frame))
+        except DepError as error:
+            result.faults.append(str(error))
+            continue
+        if not rows.centred:
+            placed = replace(placed, xyz=placed.xyz / binning)
+        truth = truth_of(placed, table)
+        result.left_out.update(truth.ignored)
+        outside = where_outside(truth.xyz, header.shape, path)
+        if outside:
+            result.faults.append(f"{pair.coordinates}: {outside}")
+        if not len(truth.xyz) and not max(complete):
+            result.faults.append(_nothing(pair, truth.ignored, classes))
+        xyz.append(truth.xyz)
+        class_id.append(truth.class_id)
+    result.parts[part].append(
+        Surveyed(
+            path=path,
+            name=tomogram_name(path),
+            shape=header.shape,
+            xyz=np.concatenate(xyz),
+            class_id=np.concatenate(class_id),
+            fully_annotated=complete == {True},
+        )
+    )
+
+
+def _alike(a: float, b: float) -> bool:
+    return abs(a / b - 1) <= VOXEL_SIZE_TOLERANCE
+
+
+def _nothing(
+    pair: Pair, ignored: dict[str, int], classes: Sequence[ClassSection]
+) -> str:
+    message = f"{pair.coordinates}: no centre of any configured class in {pair.name}"
+    if not ignored:
+        return message
+    held = some([f"{name} ({many})" for name, many in ignored.items()])
+    message += f"; it holds {held}"
+    if all(name.startswith("class ") for name in ignored):
+        message += (
+            f', numbers that are none of 1 to {len(classes)}; say class = "NAME" '
+            "beside coordinates if all rows are of one class"
+        )
+    return message
+
+
+def _count(classes: Sequence[ClassSection], result: Survey) -> None:
+    """Demand particles of every class; say what was left out."""
+    held = [f"{name} ({many})" for name, many in sorted(result.left_out.items())]
+    if held:
+        result.warnings.append(
+            f"rows left out, of classes that are not configured: {some(held)}"
+        )
+    for part in PARTS:
+        present = {int(k) for one in result.parts[part] for k in set(one.class_id)}
+        absent = [
+            entry.name
+            for number, entry in enumerate(classes, start=1)
+            if number not in present
+        ]
+        if not result.parts[part]:
+            continue
+        if part != "train":
+            if absent:
+                result.warnings.append(
+                    f"no particle of {some(absent)} in the tomograms of {part}: "
+                    "nothing is measured of it there"
+                )
+            continue
+        if result.faults:
+            # Rows may be missing because of them.
+            continue
+        known = f"; the files also hold {some(held)}" if held else ""
+        result.faults += [
+            f"class {name}: no particle in any training tomogram{known}"
+            for name in absent
+        ]
