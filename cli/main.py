@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dep import __version__
-from dep.cli import doctor, evaluate, export, info, pick, train
+from dep.cli import doctor, evaluate, export, info, label, pick, train
 from dep.cli.wording import spell_out_what_the_terminal_lacks
 
 
@@ -32,6 +32,7 @@ app = _Program(
 app.command("pick")(pick.pick)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
+app.command("label")(label.label)
 app.command("train")(train.train)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)

@@ -23,6 +23,24 @@ def atomic_text(path: Path | str) -> Iterator[TextIO]:
     PicksError
         It cannot be written; says why.
     """
+    with (
+        atomic_path(path) as part,
+        part.open("x", encoding="utf-8", newline="\n") as stream,
+    ):
+        yield stream
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Give a name to write a file to, which takes its own name once it is complete.
+
+    For writers that open their file themselves; otherwise as `atomic_text`.
+
+    Raises
+    ------
+    PicksError
+        It cannot be written; says why.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,10 +51,9 @@ def atomic_text(path: Path | str) -> Iterator[TextIO]:
         raise _unwritable(path, error) from error
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        # Opened in here: an interruption may come as soon as the file exists.
-        with part.open("x", encoding="utf-8", newline="\n") as stream:
-            yield stream
-            stream.flush()
+        # Written in here: an interruption may come as soon as the file exists.
+        yield part
+        with part.open("rb+") as stream:
             os.fsync(stream.fileno())
         part.replace(path)
     except OSError as error:

@@ -19,12 +19,12 @@ def test_the_version_is_said(dep):
 def test_help_names_every_command(dep):
     outcome = dep("--help")
     assert outcome.status == 0
-    for command in ("pick", "evaluate", "info", "train", "export", "doctor"):
+    for command in ("pick", "evaluate", "info", "label", "train", "export", "doctor"):
         assert command in outcome.out
 
 
 @pytest.mark.parametrize(
-    "command", ["pick", "evaluate", "info", "train", "export", "doctor"]
+    "command", ["pick", "evaluate", "info", "label", "train", "export", "doctor"]
 )
 def test_every_command_explains_itself(dep, command):
     outcome = dep(command, "--help")
