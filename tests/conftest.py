@@ -33,6 +33,7 @@ classes = [
 [data]
 train = [{ tomogram = "tomo.mrc", coordinates = "tomo.csv" }]
 validate = [{ tomogram = "held.mrc", coordinates = "held.csv" }]
+fully_annotated = true
 
 [labels]
 diameter = 5

@@ -95,7 +95,7 @@ def test_what_older_checkpoints_hold_is_read(run_files):
     config = load_config(run_files.config)
     values = config_values(config)
     for section, keys in {
-        "data": ("test", "split", "fully_annotated", "binning"),
+        "data": ("test", "split", "binning"),
         "network": ("residual", "convolutions", "head"),
         "loss": ("unannotated", "trimmed"),
         "augmentation": ("gamma", "blur", "jitter"),
@@ -109,6 +109,9 @@ def test_what_older_checkpoints_hold_is_read(run_files):
         for key in ("class", "binning", "fully_annotated"):
             del source[key]
     assert parse_config(values, "old") == config
+    # Nothing trains from these values any more, so that its default does no harm.
+    del values["data"]["fully_annotated"]
+    assert not parse_config(values, "old").data.fully_annotated
 
 
 def test_missing_files_are_listed(run_files):
