@@ -8,12 +8,12 @@ import numpy.typing as npt
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import DepError
-from dep.engine.normalise import measure
+from dep.engine.normalise import Normaliser, measure
 from dep.engine.truth import read_truth
 from dep.engine.volume import open_volume
 from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
 from dep.train.config import ConfigError, Source, TrainConfig
-from dep.train.labels import weak_labels
+from dep.train.labels import UNKNOWN, weak_labels
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class AnnotatedTomogram:
     mean, std
         Of all its voxels.
     labels
-        (z, y, x) uint8, class index in the configuration's order, from 1.
+        (z, y, x) uint8, class index in the configuration's order, from 1; `UNKNOWN`
+        where the annotation is partial and says nothing.
     xyz
         (n, 3) centres in voxels.
     class_id
         (n,) as in `labels`.
     fully_annotated
         Every particle of every class is among them; what has no label is background.
+        Otherwise `labels` are from `hide_unannotated`.
     """
 
     name: str
@@ -144,10 +146,9 @@ class PatchSampler:
     edge
         Of a crop, voxels.
     patch
-        Of the patch in its middle, voxels: a particle's centre falls anywhere inside
-        its inner three quarters.
+        Of the patch in its middle, voxels.
     batch
-        Crops in a batch.
+        Crops in a batch, on each rank.
     random_part
         Part of the crops that are cut anywhere.
     reach
@@ -155,6 +156,10 @@ class PatchSampler:
         after normalisation) that tiles see at the tomogram's faces.
     seed
         Of the run.
+    jitter
+        How far a particle lies from the middle of its patch at most, along each axis,
+        as a part of `patch`: 0.375 spreads particles over its inner three quarters.
+        14 of 72 voxels in the published tool.
     """
 
     tomograms: Sequence[AnnotatedTomogram]
@@ -164,16 +169,34 @@ class PatchSampler:
     random_part: float
     reach: int
     seed: int
+    jitter: float = 0.375
 
     def __call__(
-        self, step: int
+        self, step: int, rank: int = 0, world: int = 1
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Return image (b, 1, e, e, e) float32, normalised, and labels (b, e, e, e)."""
-        rng = np.random.default_rng([self.seed, step])
+        """Cut the batch of a step for one of `world` ranks.
+
+        Draws are by (seed, step, place in the batches of all ranks): two ranks with
+        batches of 4 see the very crops that one with a batch of 8 would see.
+
+        Returns
+        -------
+        image, labels
+            (b, 1, e, e, e) float32, normalised as for picking, and (b, e, e, e) uint8.
+
+        Raises
+        ------
+        ValueError
+            If there is no such rank.
+        """
+        if not 0 <= rank < world:
+            msg = f"rank must be 0..{world - 1} of {world}, found {rank}"
+            raise ValueError(msg)
         e = self.edge
         image = np.zeros((self.batch, 1, e, e, e), dtype=np.float32)
         labels = np.zeros((self.batch, e, e, e), dtype=np.uint8)
         for k in range(self.batch):
+            rng = np.random.default_rng([self.seed, step, rank * self.batch + k])
             tomogram = self.tomograms[int(rng.integers(len(self.tomograms)))]
             centre = self._centre(tomogram, rng)
             _cut(tomogram, centre - e // 2, image[k, 0], labels[k])
@@ -184,17 +207,17 @@ class PatchSampler:
     ) -> npt.NDArray[np.int64]:
         """Return the crop's centre voxel (z, y, x)."""
         shape = np.array(tomogram.labels.shape)
-        if rng.random() < self.random_part:
+        if rng.random() < self.random_part or not len(tomogram.xyz):
             centre = rng.integers(0, shape)
         else:
             # A class is drawn by the square root of its number, then a particle of
             # it: rare classes are seen more often, but not as often as common ones.
-            present, counts = np.unique(tomogram.class_id, return_counts=True)
+            counts = np.bincount(tomogram.class_id)
             weights = np.sqrt(counts)
-            wanted = rng.choice(present, p=weights / weights.sum())
+            wanted = rng.choice(len(counts), p=weights / weights.sum())
             members = np.flatnonzero(tomogram.class_id == wanted)
             particle = tomogram.xyz[members[rng.integers(len(members))]]
-            jitter = 3 * self.patch // 8
+            jitter = round(self.jitter * self.patch)
             centre = np.rint(particle[::-1]).astype(np.int64) + rng.integers(
                 -jitter, jitter + 1, size=3
             )
@@ -210,7 +233,10 @@ def _cut(
     image: npt.NDArray[np.float32],
     labels: npt.NDArray[np.uint8],
 ) -> None:
-    """Fill a crop that starts at `origin` (z, y, x), which may lie outside; there 0."""
+    """Fill a crop that starts at `origin` (z, y, x) and may reach outside.
+
+    There the image stays 0, and labels too, or are unknown in a partial annotation.
+    """
     shape = np.array(tomogram.labels.shape)
     edge = np.array(image.shape)
     low = np.clip(origin, 0, shape)
@@ -219,8 +245,8 @@ def _cut(
     target = tuple(
         slice(a, b) for a, b in zip(low - origin, high - origin, strict=True)
     )
-    block = tomogram.voxels[source].astype(np.float32)
-    block -= tomogram.mean
-    block /= tomogram.std
-    image[target] = block
+    normalise = Normaliser(tomogram.mean, 1 / tomogram.std)
+    normalise(tomogram.voxels[source], image[target])
+    if not tomogram.fully_annotated:
+        labels.fill(UNKNOWN)
     labels[target] = tomogram.labels[source]

@@ -1,5 +1,6 @@
 """Weak labels: a small solid of the particle's class around each annotated centre."""
 
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,13 @@ import numpy.typing as npt
 LabelKind = Literal["cubic", "ball", "tball"]
 
 KINDS: tuple[LabelKind, ...] = ("cubic", "ball", "tball")
+
+# A voxel of which nothing is known: not annotated, yet a particle may lie there.
+UNKNOWN = 255
+# Class ids go up to here; 0 is background.
+MOST_CLASSES = UNKNOWN - 1
+
+Box = tuple[slice, slice, slice]
 
 
 def label_mask(diameter: int, kind: LabelKind = "tball") -> npt.NDArray[np.bool_]:
@@ -50,7 +58,7 @@ def weak_labels(
     shape: tuple[int, int, int],
     xyz: npt.ArrayLike,
     class_id: npt.ArrayLike,
-    diameter: int,
+    diameter: int | Sequence[int],
     kind: LabelKind = "tball",
 ) -> npt.NDArray[np.uint8]:
     """Paint the weak labels of all particles into one volume.
@@ -66,9 +74,9 @@ def weak_labels(
         Centres (n, 3) in voxels, columns x, y, z, 0 the centre of the first voxel.
         Each label is centred on the nearest voxel.
     class_id
-        (n,), 1..255; 0 stays background.
+        (n,), 1..254; 0 stays background.
     diameter
-        d, odd, in voxels.
+        d, odd, in voxels: one for all, or one for each class, that of class 1 first.
     kind
         "cubic", "ball" or "tball".
 
@@ -80,24 +88,80 @@ def weak_labels(
     Raises
     ------
     ValueError
-        If the arrays disagree, a centre lies outside the tomogram, or a class is not
-        1..255.
+        If the arrays disagree, a centre lies outside the tomogram, a class is not
+        1..254 or has no diameter, or a diameter is even or too small.
+    """
+    centres, ids = _checked(shape, xyz, class_id)
+    if isinstance(diameter, Sequence):
+        if len(ids) and ids.max() > len(diameter):
+            msg = (
+                f"{len(diameter)} label diameters for classes up to {ids.max()}; "
+                "give one for each class"
+            )
+            raise ValueError(msg)
+        masks = [label_mask(d, kind) for d in diameter]
+    else:
+        masks = [label_mask(diameter, kind)] * (int(ids.max()) if len(ids) else 0)
+
+    labels = np.zeros(shape, dtype=np.uint8)
+    nearest = np.full(shape, np.inf, dtype=np.float32)
+    voxels = _voxels(centres)
+    reach = np.array([len(masks[label - 1]) // 2 for label in ids], dtype=np.int64)
+    for k, (box, part, squared) in enumerate(_around(shape, centres, voxels, reach)):
+        label = ids[k]
+        near = nearest[box]
+        take = squared < near
+        take &= masks[label - 1][part]
+        labels[box][take] = label
+        near[take] = squared[take]
+    return labels
+
+
+def hide_unannotated(
+    labels: npt.NDArray[np.uint8], xyz: npt.ArrayLike, radius: npt.ArrayLike
+) -> npt.NDArray[np.uint8]:
+    """Return labels of a partial annotation: `UNKNOWN` wherever nothing is known.
+
+    What is known: the labels themselves, and that no second particle overlaps an
+    annotated one. So the background within a particle's radius stays background, and
+    all other background becomes `UNKNOWN`.
+
+    Parameters
+    ----------
+    labels
+        (z, y, x), from `weak_labels`.
+    xyz
+        The same centres (n, 3), in voxels, columns x, y, z.
+    radius
+        (n,) of each particle, in voxels.
     """
     centres = np.asarray(xyz, dtype=np.float64).reshape(-1, 3)
-    ids = np.asarray(class_id).reshape(-1)
+    radii = np.broadcast_to(np.asarray(radius, dtype=np.float64), len(centres))
+    known = labels > 0
+    windows = _around(
+        labels.shape, centres, _voxels(centres), np.ceil(radii + 0.5).astype(np.int64)
+    )
+    for r, (box, _, squared) in zip(radii, windows, strict=True):
+        known[box] |= squared <= r * r
+    return np.where(known, labels, np.uint8(UNKNOWN))
+
+
+def _checked(
+    shape: tuple[int, int, int], xyz: npt.ArrayLike, class_id: npt.ArrayLike
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return centres (n, 3) and class ids (n,), or say what is wrong with them."""
+    centres = np.asarray(xyz, dtype=np.float64).reshape(-1, 3)
+    ids = np.asarray(class_id).reshape(-1).astype(np.int64)
     if len(centres) != len(ids):
         msg = (
             f"xyz has {len(centres)} centres and class_id {len(ids)} entries; "
             "they must be equally many"
         )
         raise ValueError(msg)
-    if len(ids) and (ids.min() < 1 or ids.max() > 255):
-        msg = f"class ids must be 1..255, found {ids.min()}..{ids.max()}"
+    if len(ids) and (ids.min() < 1 or ids.max() > MOST_CLASSES):
+        msg = f"class ids must be 1..{MOST_CLASSES}, found {ids.min()}..{ids.max()}"
         raise ValueError(msg)
-    mask = label_mask(diameter, kind)
-    r = diameter // 2
-    # Half-voxel centres go up, whatever their parity (not to the nearest even voxel).
-    voxels = np.floor(centres[:, ::-1] + 0.5).astype(np.int64)  # (n, 3) z, y, x
+    voxels = _voxels(centres)
     outside = np.flatnonzero(((voxels < 0) | (voxels >= np.array(shape))).any(axis=1))
     if outside.size:
         worst = outside[0]
@@ -107,23 +171,50 @@ def weak_labels(
             f"number {worst + 1} at {tuple(centres[worst].tolist())}"
         )
         raise ValueError(msg)
+    return centres, ids
 
-    labels = np.zeros(shape, dtype=np.uint8)
-    nearest = np.full(shape, np.inf, dtype=np.float32)
-    axis = np.arange(-r, r + 1, dtype=np.float64)
-    for centre, voxel, label in zip(centres[:, ::-1], voxels, ids, strict=True):
-        low = np.maximum(voxel - r, 0)
-        high = np.minimum(voxel + r + 1, shape)
-        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        part = tuple(
-            slice(a, b) for a, b in zip(low - voxel + r, high - voxel + r, strict=True)
+
+def _voxels(centres: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the nearest voxels (n, 3) z, y, x; halves go up, whatever their parity."""
+    return np.floor(centres[:, ::-1] + 0.5).astype(np.int64)
+
+
+def _around(
+    shape: tuple[int, ...],
+    centres: npt.NDArray[np.float64],
+    voxels: npt.NDArray[np.int64],
+    reach: npt.NDArray[np.int64],
+) -> Iterator[tuple[Box, Box, npt.NDArray[np.float32]]]:
+    """Yield, for each centre, the box of `reach` voxels around it.
+
+    As slices of the volume, as slices of a solid of that reach (what lies outside the
+    volume is cut off), and the squared distances (z, y, x) of its voxels from the
+    centre.
+    """
+    lows = np.maximum(voxels - reach[:, None], 0)
+    highs = np.minimum(voxels + reach[:, None] + 1, shape)
+    starts = reach[:, None] - voxels  # of the solid, from a voxel's index
+    # Offsets from the exact centre, not from its voxel.
+    for centre, low, high, start in zip(
+        centres[:, ::-1].tolist(),
+        lows.tolist(),
+        highs.tolist(),
+        starts.tolist(),
+        strict=True,
+    ):
+        z, y, x = (
+            (np.arange(a, b) - c) ** 2
+            for a, b, c in zip(low, high, centre, strict=True)
         )
-        dz, dy, dx = (axis + voxel[k] - centre[k] for k in range(3))
-        squared = (
-            dz[:, None, None] ** 2 + dy[None, :, None] ** 2 + dx[None, None, :] ** 2
+        squared = (z[:, None, None] + y[:, None] + x).astype(np.float32)
+        box = (
+            slice(low[0], high[0]),
+            slice(low[1], high[1]),
+            slice(low[2], high[2]),
         )
-        squared = squared[part].astype(np.float32)
-        take = mask[part] & (squared < nearest[window])
-        labels[window][take] = label
-        nearest[window][take] = squared[take]
-    return labels
+        part = (
+            slice(low[0] + start[0], high[0] + start[0]),
+            slice(low[1] + start[1], high[1] + start[1]),
+            slice(low[2] + start[2], high[2] + start[2]),
+        )
+        yield box, part, squared

@@ -1,17 +1,22 @@
 """The training loss: soft Dice, cross-entropy and a class term on the foreground."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
+from dep.train.labels import UNKNOWN
+
 EPSILON = 1e-8  # Liu et al. 2024, eq. 2
+
+Unannotated = Literal["ignore", "trimmed", "background"]
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts.
+    """How much each term counts, and how voxels count that nobody looked at.
 
     Attributes
     ----------
@@ -23,11 +28,22 @@ class LossWeights:
         Mean of -log p(class | foreground) over the foreground voxels. Dice and
         cross-entropy first learn where particles are; this makes the class count from
         the first step, in proportion to particles and not to background.
+    unannotated
+        How `UNKNOWN` voxels count, which partially annotated tomograms have.
+        "ignore": not at all; nothing is assumed, but next to no background is known.
+        "trimmed": as background, except the most particle-like of them; assumes that
+        labels of all particles would fill no more than the part `trimmed` of them.
+        "background": all, as in the published tool; assumes that no particle is there.
+    trimmed
+        The part of a batch's unknown voxels that "trimmed" leaves out: those where the
+        network's own foreground probability is highest.
     """
 
     dice: float = 1.0
     cross_entropy: float = 1.0
     class_term: float = 1.0
+    unannotated: Unannotated = "trimmed"
+    trimmed: float = 0.1
 
 
 def soft_dice(p: Tensor, g: Tensor) -> Tensor:
@@ -58,39 +74,65 @@ def picking_loss(logits: Tensor, labels: Tensor, weights: LossWeights) -> Tensor
         (b, c, z, y, x) of the network; c = 1 means sigmoid, otherwise channel 0 is
         background.
     labels
-        (b, z, y, x) integers, 0 for background.
+        (b, z, y, x) int64, 0 for background, `UNKNOWN` where that is not known.
     weights
-        Of the terms.
+        Of the terms, and what unknown voxels count as.
 
     Notes
     -----
     Dice averages over the classes that occur in the batch: for an absent class it is
-    1 whatever the network says, a constant with a vanishing gradient.
+    1 whatever the network says, a constant with a vanishing gradient. Voxels that do
+    not count are left out of every sum; a batch where none counts costs 0.
     """
     logits = logits.float()
+    unknown = labels == UNKNOWN
+    target = labels.masked_fill(unknown, 0)
+    counted = None  # all voxels: next to nothing is paid where everything is known
+    if weights.unannotated != "background" and bool(unknown.any()):
+        counted = ~unknown
+        if weights.unannotated == "trimmed":
+            counted |= _background_like(logits.detach(), unknown, weights.trimmed)
     if logits.shape[1] == 1:
-        target = (labels > 0).unsqueeze(1).float()
-        dice = soft_dice(torch.sigmoid(logits), target).mean()
-        entropy = F.binary_cross_entropy_with_logits(logits, target)
-        return weights.dice * dice + weights.cross_entropy * entropy
+        return _one_class(logits.squeeze(1), (target > 0).float(), counted, weights)
+    return _classes(logits, target, counted, weights)
 
+
+def _one_class(
+    logits: Tensor, target: Tensor, counted: Tensor | None, weights: LossWeights
+) -> Tensor:
+    """Return the loss of a sigmoid network, all tensors (b, z, y, x)."""
+    p = torch.sigmoid(logits)
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if counted is not None:
+        p, entropy = p * counted, entropy * counted  # the target is 0 there already
+    dice = soft_dice(p.unsqueeze(1), target.unsqueeze(1)).mean()
+    return weights.dice * dice + weights.cross_entropy * _mean(entropy, counted)
+
+
+def _classes(
+    logits: Tensor, target: Tensor, counted: Tensor | None, weights: LossWeights
+) -> Tensor:
+    """Return the loss of a softmax network: logits (b, c, z, y, x)."""
     log_p = F.log_softmax(logits, dim=1)
-    target_log_p = log_p.gather(1, labels.unsqueeze(1)).squeeze(1)  # (b, z, y, x)
-    entropy = -target_log_p.mean()
+    target_log_p = log_p.gather(1, target.unsqueeze(1)).squeeze(1)  # (b, z, y, x)
+    entropy, target_p, p = -target_log_p, target_log_p.exp(), log_p.exp()
+    voxels = torch.ones_like(target_p)
+    if counted is not None:
+        voxels = counted.to(p.dtype)
+        entropy, target_p = entropy * voxels, target_p * voxels
+        p = p * voxels.unsqueeze(1)
 
-    p = log_p.exp()
-    classes = p.shape[1]
     # The sums of eq. 2 without a one-hot volume: sum p g is p gathered at the label.
-    counts = torch.bincount(labels.flatten(), minlength=classes).to(p.dtype)
-    overlap = torch.zeros(classes, dtype=p.dtype, device=p.device).index_add(
-        0, labels.flatten(), target_log_p.exp().flatten()
-    )
+    zeros = logits.new_zeros(logits.shape[1])
+    flat = target.flatten()
+    sizes = zeros.index_add(0, flat, voxels.flatten())
+    overlap = zeros.index_add(0, flat, target_p.flatten())
     squares = p.square().sum((0, 2, 3, 4))
-    dice = 1 - (2 * overlap + EPSILON) / (squares + counts + EPSILON)
-    present = (counts > 0).to(p.dtype)
-    dice_mean = (dice * present).sum() / present.sum()
+    dice = 1 - (2 * overlap + EPSILON) / (squares + sizes + EPSILON)
+    present = (sizes > 0).to(dice.dtype)
+    dice_mean = (dice * present).sum() / present.sum().clamp_min(1)
 
-    foreground = labels > 0
+    foreground = target > 0
     if weights.class_term > 0 and bool(foreground.any()):
         # log p(class | foreground) = log p(class) - log(1 - p(background))
         inside = target_log_p[foreground]
@@ -102,6 +144,32 @@ def picking_loss(logits: Tensor, labels: Tensor, weights: LossWeights) -> Tensor
         class_term = logits.new_zeros(())
     return (
         weights.dice * dice_mean
-        + weights.cross_entropy * entropy
+        + weights.cross_entropy * _mean(entropy, counted)
         + weights.class_term * class_term
     )
+
+
+def _mean(values: Tensor, counted: Tensor | None) -> Tensor:
+    """Return the mean over the voxels that count; the others hold 0 already."""
+    if counted is None:
+        return values.mean()
+    return values.sum() / counted.sum().clamp_min(1)
+
+
+@torch.no_grad()
+def _background_like(logits: Tensor, unknown: Tensor, trimmed: float) -> Tensor:
+    """Return which unknown voxels (b, z, y, x) to take for background.
+
+    All but the part `trimmed` of them with the highest odds of foreground; at equal
+    odds any of those.
+    """
+    if logits.shape[1] == 1:
+        odds = logits[:, 0]
+    else:
+        # log(p / (1 - p)) of foreground; p itself would round to 1 and tie.
+        odds = torch.logsumexp(logits[:, 1:], dim=1) - logits[:, 0]
+    odds = odds.masked_fill(~unknown, -torch.inf).flatten()
+    dropped = int(trimmed * int(unknown.sum()))
+    taken = unknown.flatten()
+    taken[odds.topk(dropped, sorted=False).indices] = False
+    return taken.view_as(unknown)

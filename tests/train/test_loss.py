@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dep.train.labels import UNKNOWN
 from dep.train.loss import EPSILON, LossWeights, picking_loss, soft_dice
 
 
@@ -73,3 +76,107 @@ def test_a_batch_without_particles_is_finite():
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
+
+
+def hide(labels, part=0.6):
+    """Labels of a partial annotation: much of the background is unknown."""
+    hidden = (torch.rand(labels.shape) < part) & (labels == 0)
+    return labels.masked_fill(hidden, UNKNOWN), hidden
+
+
+def logits_of(classes, edge=6):
+    return torch.randn(2, classes, edge, edge, edge)
+
+
+@given(
+    st.integers(1, 4), st.tuples(*[st.sampled_from([0.0, 1.0])] * 3), st.integers(0, 9)
+)
+def test_ignored_voxels_could_hold_anything(classes, terms, seed):
+    torch.manual_seed(seed)
+    labels, hidden = hide(torch.randint(0, max(classes, 2), (2, 6, 6, 6)))
+    logits = logits_of(classes).requires_grad_()
+    changed = logits.detach() + 5 * logits_of(classes) * hidden.unsqueeze(1)
+    weights = LossWeights(*terms, unannotated="ignore")
+    loss = picking_loss(logits, labels, weights)
+    assert picking_loss(changed, labels, weights).item() == pytest.approx(
+        loss.item(), abs=1e-6
+    )
+    loss.backward()
+    assert not logits.grad.movedim(1, -1)[hidden].any()
+    if terms[1]:
+        assert logits.grad.movedim(1, -1)[~hidden].abs().sum(-1).gt(0).all()
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_ignored_voxels_are_as_good_as_cut_out(classes):
+    """A volume whose second half is unknown costs what its first half costs."""
+    torch.manual_seed(0)
+    labels = torch.randint(0, max(classes, 2), (1, 8, 4, 4))
+    logits = torch.randn(1, classes, 8, 4, 4)
+    weights = LossWeights(unannotated="ignore")
+    half = picking_loss(logits[:, :, :4], labels[:, :4], weights)
+    labels[:, 4:] = UNKNOWN
+    assert picking_loss(logits, labels, weights).item() == pytest.approx(half.item())
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_the_published_way_takes_unknown_voxels_for_background(classes):
+    torch.manual_seed(0)
+    labels, hidden = hide(torch.randint(0, max(classes, 2), (2, 6, 6, 6)))
+    logits = logits_of(classes)
+    truth = labels.masked_fill(hidden, 0)
+    for weights in (
+        LossWeights(unannotated="background"),
+        LossWeights(unannotated="trimmed", trimmed=0.0),
+    ):
+        assert picking_loss(logits, labels, weights) == picking_loss(
+            logits, truth, weights
+        )
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+@pytest.mark.parametrize("trimmed", [0.1, 0.5])
+def test_trimmed_leaves_out_the_most_particle_like_unknown_voxels(classes, trimmed):
+    torch.manual_seed(0)
+    labels, hidden = hide(torch.randint(0, max(classes, 2), (2, 6, 6, 6)))
+    logits = logits_of(classes).requires_grad_()
+    picking_loss(logits, labels, LossWeights(trimmed=trimmed)).backward()
+    counts = logits.grad.abs().sum(1) > 0
+    assert counts[~hidden].all()
+    p = (
+        torch.sigmoid(logits[:, 0])
+        if classes == 1
+        else 1 - torch.softmax(logits, 1)[:, 0]
+    )
+    dropped = p[hidden & ~counts]
+    assert len(dropped) == int(trimmed * hidden.sum())
+    assert dropped.min() > p[hidden & counts].max()
+
+
+@pytest.mark.parametrize("unannotated", ["ignore", "trimmed", "background"])
+@pytest.mark.parametrize("classes", [1, 4])
+def test_full_annotation_costs_the_same_in_all_ways(classes, unannotated):
+    logits, labels = logits_of(classes), torch.randint(0, max(classes, 2), (2, 6, 6, 6))
+    assert picking_loss(logits, labels, LossWeights()) == picking_loss(
+        logits, labels, LossWeights(unannotated=unannotated)
+    )
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_a_batch_of_which_nothing_is_known_is_finite(classes):
+    logits = logits_of(classes).requires_grad_()
+    labels = torch.full((2, 6, 6, 6), UNKNOWN)
+    loss = picking_loss(logits, labels, LossWeights(unannotated="ignore"))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def test_certain_voxels_do_not_tie():
+    """Probabilities this near to 1 are equal in float32, their odds are not."""
+    logits = torch.zeros(1, 2, 1, 1, 4)
+    logits[0, 1, 0, 0] = torch.tensor([30.0, 50.0, 40.0, 20.0])
+    logits.requires_grad_()
+    labels = torch.full((1, 1, 1, 4), UNKNOWN)
+    picking_loss(logits, labels, LossWeights(0, 1, 0, trimmed=0.5)).backward()
+    assert (logits.grad[0, 1, 0, 0] != 0).tolist() == [True, False, False, True]
