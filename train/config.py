@@ -1,10 +1,11 @@
 """The training configuration: one TOML file, validated whole before anything runs."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from dep.engine.errors import CardError, DepError
 from dep.train.card import make_card
@@ -13,6 +14,7 @@ from dep.train.sections import (
     ClassSection,
     DataSection,
     LabelSection,
+    Length,
     LossSection,
     NetworkSection,
     PickingSection,
@@ -37,13 +39,6 @@ class ConfigError(DepError, ValueError):
     """A training configuration that cannot be used; the message lists all faults."""
 
 
-class ClassTable(BaseModel):
-    """What the data are looked at with, where other sections may be wrong."""
-
-    classes: tuple[ClassSection, ...] = Field(min_length=1, max_length=254)
-    voxel_size: float = Field(gt=0, allow_inf_nan=False)
-
-
 class TrainConfig(Section):
     """The whole file.
 
@@ -59,7 +54,7 @@ class TrainConfig(Section):
 
     name: str = Field(min_length=1)
     description: str = ""
-    voxel_size: float = Field(gt=0)
+    voxel_size: Length
     contrast: Literal["dark", "bright"]
     classes: tuple[ClassSection, ...] = Field(min_length=1, max_length=254)
     data: DataSection
@@ -153,10 +148,19 @@ def _inconsistencies(config: TrainConfig) -> list[str]:
     return wrong
 
 
-def load_config(path: str | Path) -> "TrainConfig":
+def load_config(
+    path: str | Path, network: Mapping[str, Any] | None = None
+) -> "TrainConfig":
     """Read a training configuration, and look at the data that it names.
 
     Relative paths in it are relative to the file.
+
+    Parameters
+    ----------
+    path
+        A TOML file.
+    network
+        What `[network]` holds where the file has none.
 
     Raises
     ------
@@ -173,6 +177,8 @@ def load_config(path: str | Path) -> "TrainConfig":
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path}: not a TOML file: {error}"
         raise ConfigError(msg) from error
+    if network is not None:
+        values.setdefault("network", dict(network))
     config, faults = _validated(values)
     faults += [f"data: {fault}" for fault in _data_faults(values, path.parent)]
     if config is None or faults:
@@ -211,7 +217,11 @@ def _validated(values: dict[str, Any]) -> tuple[TrainConfig | None, list[str]]:
         return TrainConfig.model_validate(values), []
     except ValidationError as error:
         lines = []
-        for fault in error.errors():
+        faults = error.errors()
+        deeper = {fault["loc"][:1] for fault in faults if len(fault["loc"]) > 1}
+        for fault in faults:
+            if fault["type"] == "too_short" and fault["loc"] in deeper:
+                continue  # a list that is empty because each of its entries is wrong
             where = ".".join(str(part) for part in fault["loc"])
             text = fault["msg"].removeprefix("Value error, ")
             lines += [f"{where}: {one}" if where else one for one in text.split("\n")]
@@ -220,14 +230,18 @@ def _validated(values: dict[str, Any]) -> tuple[TrainConfig | None, list[str]]:
 
 def _data_faults(values: dict[str, Any], base: Path) -> list[str]:
     """Look at the data, whatever is wrong elsewhere in the file."""
+    classes, size = values.get("classes"), values.get("voxel_size")
     try:
         data = DataSection.model_validate(values.get("data"))
-        table = ClassTable.model_validate(
-            {key: values.get(key) for key in ClassTable.model_fields}
-        )
     except ValidationError:
         return []  # already told; what the data mean cannot be known
-    return survey(_anchored_data(data, base), table.classes, table.voxel_size).faults
+    entries = classes if isinstance(classes, list) else []
+    names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+    known = [name for name in names if isinstance(name, str)]
+    if not known or len(known) < len(entries):
+        return []
+    voxel_size = float(size) if isinstance(size, int | float) and size > 0 else None
+    return survey(_anchored_data(data, base), known, voxel_size).faults
 
 
 def _listed(origin: str, faults: list[str]) -> str:

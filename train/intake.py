@@ -1,6 +1,5 @@
 """Opens all that a training takes in: tomograms, centres and their weak labels."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +10,11 @@ from dep.engine.normalise import measure
 from dep.engine.volume import open_volume
 from dep.train.advice import size_warnings
 from dep.train.config import ConfigError, TrainConfig
+from dep.train.contrast import believed, excess
 from dep.train.data import AnnotatedTomogram
-from dep.train.labels import weak_labels
+from dep.train.labels import hide_unannotated, weak_labels
 from dep.train.sources import PARTS
 from dep.train.survey import Survey, Surveyed, survey
-
-# By so many standard errors the particles must look wrong before it is said.
-CERTAIN = 4.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,8 @@ def survey_data(config: TrainConfig) -> Survey:
         Listing every missing file, wrong voxel size, malformed coordinate file, centre
         outside its tomogram, tomogram in two parts, and class without particles.
     """
-    found = survey(config.data, config.classes, config.voxel_size)
+    names = [entry.name for entry in config.classes]
+    found = survey(config.data, names, config.voxel_size)
     if found.faults:
         raise ConfigError(_listed(found.faults))
     found.warnings[:0] = size_warnings(
@@ -105,12 +103,17 @@ def _open(one: Surveyed, config: TrainConfig) -> AnnotatedTomogram:
     """Open one tomogram and paint its labels."""
     volume = open_volume(one.path, default_voxel_size=config.voxel_size)
     stats = measure(volume)
+    labels = label_volume(one, config)
+    if not one.fully_annotated:
+        diameters = np.array([entry.diameter for entry in config.classes])
+        radii = diameters[one.class_id - 1] / 2 / config.voxel_size
+        labels = hide_unannotated(labels, one.xyz, radii)
     return AnnotatedTomogram(
         name=one.name,
         voxels=volume.array,
         mean=stats.mean,
         std=stats.std,
-        labels=label_volume(one, config),
+        labels=labels,
         xyz=one.xyz.astype(np.float32),
         class_id=one.class_id.astype(np.uint8),
         fully_annotated=one.fully_annotated,
@@ -120,31 +123,20 @@ def _open(one: Surveyed, config: TrainConfig) -> AnnotatedTomogram:
 def _contrast_doubt(
     tomograms: list[AnnotatedTomogram], config: TrainConfig
 ) -> str | None:
-    """Say when particles look bright where they should be dark, or the reverse.
-
-    The voxel at each centre and its 26 neighbours are averaged, in standard deviations
-    of the tomogram; one particle's mean has a deviation of 1 at most.
-    """
+    """Say when particles look bright where they should be dark, or the reverse."""
     reported = [k for k, entry in enumerate(config.classes, start=1) if entry.report]
-    means: list[float] = []
-    for tomogram in tomograms:
-        centres = tomogram.xyz[np.isin(tomogram.class_id, reported)]
-        for x, y, z in np.floor(centres + 0.5).astype(int):
-            block = tomogram.voxels[
-                max(z - 1, 0) : z + 2, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2
-            ]
-            means.append((float(block.mean()) - tomogram.mean) / tomogram.std)
-    if not means:
+    excesses: list[float] = []
+    for one in tomograms:
+        centres = one.xyz[np.isin(one.class_id, reported)]
+        excesses += excess(one.voxels, one.mean, one.std, centres)
+    found = believed(excesses)
+    if found == 0 or (found > 0) == (config.contrast == "bright"):
         return None
-    excess = sum(means) / len(means)
-    wrong = excess if config.contrast == "dark" else -excess
-    if wrong * math.sqrt(len(means)) < CERTAIN:
-        return None
-    found = "brighter" if excess > 0 else "darker"
     return (
-        f"the voxels at the centres are {found} than the rest, by {abs(excess):.2f} "
-        f'standard deviations on average, and contrast = "{config.contrast}": check '
-        "contrast, and the order and unit of the coordinates"
+        f"the voxels at the centres are {'brighter' if found > 0 else 'darker'} than "
+        f"the rest, by {abs(found):.2f} standard deviations on average, and contrast = "
+        f'"{config.contrast}": check contrast, and the order and unit of the '
+        "coordinates"
     )
 
 

@@ -14,7 +14,7 @@ from dep.engine.mrc import read_header
 from dep.train.config import ConfigError, TrainConfig
 from dep.train.intake import survey_data
 from dep.train.labels import LabelKind, weak_labels
-from dep.train.sections import ClassSection, DataSection, Source
+from dep.train.sections import DataSection, Source
 from dep.train.sources import PARTS, list_pairs
 from dep.train.survey import Surveyed, survey
 
@@ -184,8 +184,7 @@ def plan_of_files(
         names.update({} if table.numbered else dict.fromkeys(sorted(table.label)))
     classes = list(names) or [str(number) for number in range(1, most + 1)]
     size = read_header(pairs.parts["train"][0].tomogram).voxel_size or 1.0
-    sections = [ClassSection(name=name, diameter=size) for name in classes]
-    found = survey(data, sections, size)
+    found = survey(data, classes, size)
     faults = [line for line in found.faults if not line.startswith("class ")]
     if faults:
         raise ConfigError("\n  ".join(["labels:", *faults]))

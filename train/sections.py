@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
-    field_validator,
     model_validator,
 )
 
@@ -22,6 +22,15 @@ def _odd(diameter: int) -> int:
     return diameter
 
 
+def _filled_in(value: object) -> object:
+    """Refuse the words that a starter configuration holds in a number's place."""
+    if isinstance(value, str):
+        msg = f"expected a length in Å, a number; found {value!r}: fill it in"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError
+    return value
+
+
+Length = Annotated[float, Field(gt=0), BeforeValidator(_filled_in)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Iterations = Annotated[int, Field(ge=1, le=13)]
 LabelDiameter = Annotated[int, Field(ge=3, le=25), AfterValidator(_odd)]
@@ -42,22 +51,11 @@ class ClassSection(Section):
     """
 
     name: str = Field(min_length=1)
-    diameter: float = Field(gt=0, description="particle diameter, Å")
+    diameter: Length = Field(description="of the particle, Å")
     report: bool = True
     label_diameter: LabelDiameter | None = Field(
         default=None, description="voxels, odd; instead of labels.diameter"
     )
-
-    @field_validator("diameter", mode="before")
-    @classmethod
-    def _filled_in(cls, value: object) -> object:
-        if isinstance(value, str):
-            msg = (
-                f"expected the particle's diameter in Å, a number; found {value!r}: "
-                "fill it in"
-            )
-            raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError
-        return value
 
 
 class Source(Section):

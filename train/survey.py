@@ -20,7 +20,7 @@ from dep.engine.truth import truth_of
 from dep.engine.volume import tomogram_name
 from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
 from dep.train.placing import rows_for, where_outside
-from dep.train.sections import ClassSection, DataSection
+from dep.train.sections import DataSection
 from dep.train.sources import PARTS, Pair, list_pairs, some
 
 
@@ -62,19 +62,17 @@ class Survey:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def survey(
-    data: DataSection, classes: Sequence[ClassSection], voxel_size: float
-) -> Survey:
+def survey(data: DataSection, names: Sequence[str], voxel_size: float | None) -> Survey:
     """Look at headers and coordinates of all tomograms.
 
     Parameters
     ----------
     data
         With paths that can be opened from here.
-    classes
-        Of the configuration.
+    names
+        Of the classes, in the order of the configuration.
     voxel_size
-        Å, of the configuration.
+        Å, of the configuration; None where it is wrong there.
 
     Returns
     -------
@@ -84,7 +82,7 @@ def survey(
     listing = list_pairs(data)
     result = Survey(faults=listing.faults, warnings=listing.warnings)
     pairs = [pair for part in PARTS for pair in listing.parts[part]]
-    tables = _tables(pairs, classes, result)
+    tables = _tables(pairs, names, result)
     rows = rows_for(pairs, {path: table for (path, _), table in tables.items()})
     result.faults += rows.faults
     result.warnings += rows.warnings
@@ -101,15 +99,15 @@ def survey(
                 is not None
             ]
             if found:
-                _look(part, found, data, classes, voxel_size, result)
-    _count(classes, result)
+                _look(part, found, data, names, voxel_size, result)
+    _count(names, result)
     result.faults = list(dict.fromkeys(result.faults))
     result.warnings = list(dict.fromkeys(result.warnings))
     return result
 
 
 def _tables(
-    pairs: Iterable[Pair], classes: Sequence[ClassSection], result: Survey
+    pairs: Iterable[Pair], names: Sequence[str], result: Survey
 ) -> dict[tuple[Path, str | None], Table]:
     """Read every coordinate file once."""
     tables: dict[tuple[Path, str | None], Table] = {}
@@ -118,7 +116,7 @@ def _tables(
         path, name = pair.coordinates, pair.source.of_class
         if path in failed or (path, name) in tables:
             continue
-        only = name or (classes[0].name if len(classes) == 1 else None)
+        only = name or (names[0] if len(names) == 1 else None)
         frame = Frame(classes=(ClassInfo(only, 1.0),)) if only else Frame()
         try:
             table = read_rows(path, frame=frame)
@@ -144,8 +142,8 @@ def _look(
     part: str,
     found: Sequence[tuple[Pair, Table]],
     data: DataSection,
-    classes: Sequence[ClassSection],
-    voxel_size: float,
+    names: Sequence[str],
+    voxel_size: float | None,
     result: Survey,
 ) -> None:
     """Check one tomogram with the rows of all its coordinate files."""
@@ -158,18 +156,21 @@ def _look(
         result.faults.append(str(error))
         return
     size = header.voxel_size
+    wanted = voxel_size or size
+    if wanted is None:
+        return  # neither header nor configuration: told already
     if size is None:
         result.warnings.append(
-            f"{path}: the header holds no voxel size, {voxel_size:g} Å are assumed"
+            f"{path}: the header holds no voxel size, {wanted:g} Å are assumed"
         )
-        size = voxel_size
-    if abs(size / voxel_size - 1) > VOXEL_SIZE_TOLERANCE:
+        size = wanted
+    if not _alike(size, wanted):
         result.faults.append(
-            f"{path}: voxel size {size:g} Å, the configuration says {voxel_size:g} Å; "
+            f"{path}: voxel size {size:g} Å, the configuration says {wanted:g} Å; "
             "bin all tomograms alike, or correct voxel_size"
         )
         return
-    table = [ClassInfo(entry.name, entry.diameter) for entry in classes]
+    table = [ClassInfo(name, 0.0) for name in names]
     complete = {
         data.fully_annotated if said is None else said
         for said in (pair.source.fully_annotated for pair, _ in found)
@@ -202,7 +203,7 @@ def _look(
         if outside:
             result.faults.append(f"{pair.coordinates}: {outside}")
         if not len(truth.xyz) and not max(complete):
-            result.faults.append(_nothing(pair, truth.ignored, classes))
+            result.faults.append(_nothing(pair, truth.ignored, len(names)))
         xyz.append(truth.xyz)
         class_id.append(truth.class_id)
     result.parts[part].append(
@@ -221,9 +222,7 @@ def _alike(a: float, b: float) -> bool:
     return abs(a / b - 1) <= VOXEL_SIZE_TOLERANCE
 
 
-def _nothing(
-    pair: Pair, ignored: dict[str, int], classes: Sequence[ClassSection]
-) -> str:
+def _nothing(pair: Pair, ignored: dict[str, int], classes: int) -> str:
     message = f"{pair.coordinates}: no centre of any configured class in {pair.name}"
     if not ignored:
         return message
@@ -231,13 +230,13 @@ def _nothing(
     message += f"; it holds {held}"
     if all(name.startswith("class ") for name in ignored):
         message += (
-            f', numbers that are none of 1 to {len(classes)}; say class = "NAME" '
+            f', numbers that are none of 1 to {classes}; say class = "NAME" '
             "beside coordinates if all rows are of one class"
         )
     return message
 
 
-def _count(classes: Sequence[ClassSection], result: Survey) -> None:
+def _count(names: Sequence[str], result: Survey) -> None:
     """Demand particles of every class; say what was left out."""
     held = [f"{name} ({many})" for name, many in sorted(result.left_out.items())]
     if held:
@@ -247,9 +246,7 @@ def _count(classes: Sequence[ClassSection], result: Survey) -> None:
     for part in PARTS:
         present = {int(k) for one in result.parts[part] for k in set(one.class_id)}
         absent = [
-            entry.name
-            for number, entry in enumerate(classes, start=1)
-            if number not in present
+            name for number, name in enumerate(names, start=1) if number not in present
         ]
         if not result.parts[part]:
             continue

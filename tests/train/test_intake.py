@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from dep.train.advice import LEAST, MOST, fitting_voxels, largest_label, size_warnings
 from dep.train.config import ConfigError, load_config, parse_config
 from dep.train.intake import load_data
+from dep.train.labels import UNKNOWN
 from dep.train.sections import ClassSection, DataSection
 from dep.train.sources import list_pairs, match_names, same_name
 from dep.train.survey import survey
 
 SOURCE = '{ tomogram = "tomo.mrc", coordinates = "tomo.csv" }'
+COMPLETE = "fully_annotated = true\n"
 SHAPE = (28, 36, 40)  # of the fixture's tomograms: z, y, x
 
 
@@ -42,7 +44,7 @@ class TestCoordinates:
 
     XYZ = np.array([[20.25, 18.5, 14.75], [3, 30, 5], [39.4, 0, 27.25], [0, 35, 0]])
     IDS = (1, 2, 3, 1)
-    CLASSES = tuple(ClassSection(name=name, diameter=60) for name in ("a", "bead", "b"))
+    CLASSES = ("a", "bead", "b")
 
     def read(self, run_files, name, text, **source):
         (run_files.folder / name).write_text(text)
@@ -230,17 +232,33 @@ class TestManyTomograms:
             '{ tomogram = "TS_2.mrc", coordinates = "{name}.csv", '
             "fully_annotated = true }"
         )
-        data = load_data(load_config(with_text(many, (SOURCE, new))))
+        path = with_text(many, (SOURCE, new), (COMPLETE, ""))
+        data = load_data(load_config(path))
         assert [one.fully_annotated for one in data.train] == [False, False, True]
-        path = with_text(many, ("[data]", "[data]\nfully_annotated = true"))
+        path = with_text(many, ("[data]", f"[data]\n{COMPLETE}"))
         assert all(one.fully_annotated for one in load_data(load_config(path)).train)
+
+    def test_nothing_is_known_away_from_the_particles_of_a_partial_annotation(
+        self, run_files
+    ):
+        (complete,) = load_data(load_config(run_files.config)).train
+        assert UNKNOWN not in complete.labels
+        (partial,) = load_data(load_config(with_text(run_files, (COMPLETE, "")))).train
+        known = partial.labels != UNKNOWN
+        assert (partial.labels[known] == complete.labels[known]).all()
+        z, y, x = np.indices(SHAPE)
+        near = np.zeros(SHAPE, bool)
+        for (cx, cy, cz), k in zip(partial.xyz, partial.class_id, strict=True):
+            radius = (3, 4, 4.5)[k - 1]  # voxels, of the configuration's diameters
+            near |= (x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2 <= radius**2
+        assert (known == near | (complete.labels > 0)).all()
 
     def test_an_empty_tomogram_counts_when_fully_annotated(self, many):
         (many.folder / "TS_2.csv").write_text("class,x,y,z\n")
         new = '{ tomogram = "TS_*.mrc", coordinates = "{name}.csv" }'
         with pytest.raises(ConfigError, match="no centre of any configured class"):
-            load_config(with_text(many, (SOURCE, new)))
-        path = with_text(many, ("[data]", "[data]\nfully_annotated = true"))
+            load_config(with_text(many, (SOURCE, new), (COMPLETE, "")))
+        path = with_text(many, ("[data]", f"[data]\n{COMPLETE}"))
         empty = load_data(load_config(path)).train[2]
         assert len(empty.xyz) == 0
         assert not empty.labels.any()
@@ -365,7 +383,7 @@ class TestFaults:
 
     def test_numbers_that_mean_no_class(self, run_files):
         (run_files.folder / "c.coords").write_text("7 1 2 3\n7 4 5 6\n")
-        path = with_text(run_files, ("tomo.csv", "c.coords"))
+        path = with_text(run_files, ("tomo.csv", "c.coords"), (COMPLETE, ""))
         with pytest.raises(ConfigError, match=r'class 7 \(2\).*say class = "NAME"'):
             load_config(path)
 
