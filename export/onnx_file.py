@@ -19,6 +19,7 @@ from dep.train.card import make_card, weights_digest
 from dep.train.checkpoint import CheckpointError, load_checkpoint
 from dep.train.config import TrainConfig, parse_config
 from dep.train.deployed import DeployedNetwork
+from dep.train.model_weights import NETWORK_KEY, network_entry
 
 OPSET = 20
 INPUT, OUTPUT = "tomogram", "scores"
@@ -96,7 +97,13 @@ def export_onnx(
         {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
     )
     card = make_card(config, digest)
-    helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    helper.set_model_props(
+        model,
+        {
+            METADATA_KEY: card.to_json(),
+            NETWORK_KEY: network_entry(loaded.network.config, config),
+        },
+    )
     onnx.checker.check_model(model, full_check=True)
 
     temporary = out.with_name(f".{out.stem}.part.onnx")

@@ -49,7 +49,7 @@ batch = 2
 patch = 16
 learning_rate = 1e-2
 save_every = 3
-threads = 2
+threads = 1
 seed = 3
 device = "cpu"
 

@@ -4,6 +4,7 @@ import os
 import pickle
 import struct
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dep.engine.errors import DepError
-from dep.train.network import NetworkConfig, ResUNet3D
+from dep.train.network import Activation, NetworkConfig, ResUNet3D
 
 FORMAT = "dep-checkpoint"
 VERSION = 1
@@ -101,7 +102,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return _published(path, content)
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint whole or not at all."""
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -149,7 +150,8 @@ def _published(path: Path, content: dict[str, Any]) -> Checkpoint:
         )
         raise CheckpointError(msg)
     weights = {str(key).removeprefix("model."): value for key, value in state.items()}
-    config = _infer_config(path, weights)
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
+    config = infer_network(path, shapes)
     network = ResUNet3D(config)
     try:
         network.load_state_dict(weights)
@@ -165,28 +167,62 @@ def _published(path: Path, content: dict[str, Any]) -> Checkpoint:
     )
 
 
-def _infer_config(path: Path, weights: dict[str, Tensor]) -> NetworkConfig:
-    """Read widths, outputs, coordinates and pyramid off the shapes of the weights."""
+def infer_network(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    activation: Activation = "relu",
+    residual: bool = True,
+) -> NetworkConfig:
+    """Read a network off the names and shapes of its weights.
+
+    Parameters
+    ----------
+    path
+        Named in the error.
+    shapes
+        Of each weight.
+    activation, residual
+        What weights do not tell; the published network's unless said otherwise.
+
+    Raises
+    ------
+    CheckpointError
+        If they are no network of the family.
+    """
     widths: list[int] = []
     inputs: list[int] = []
     while True:
-        name = f"encoders.{len(widths)}.basic_module.conv1.conv.weight"
-        if name not in weights:
+        shape = shapes.get(f"encoders.{len(widths)}.basic_module.conv1.conv.weight")
+        if shape is None:
             break
-        widths.append(int(weights[name].shape[0]))
-        inputs.append(int(weights[name].shape[1]))
-    final = weights.get("final_conv.weight")
+        widths.append(shape[0])
+        inputs.append(shape[1])
+    final = shapes.get("final_conv.weight")
     if len(widths) < 2 or final is None:
         msg = (
             f"{path}: expected the layers of a 3D ResUNet (encoders.N.basic_module..., "
-            f"final_conv); found {sorted(weights)[:4]} and {len(weights)} in all"
+            f"final_conv); found {sorted(shapes)[:4]} and {len(shapes)} in all"
         )
         raise CheckpointError(msg)
-    coordinates = inputs[0] == 4
-    pyramid = inputs[1] - widths[0] - (3 if coordinates else 0) == 1
-    return NetworkConfig(
-        outputs=int(final.shape[0]),
-        widths=tuple(widths),
-        coordinates=coordinates,
-        pyramid=pyramid,
-    )
+    blocks = 1
+    while f"encoders.0.basic_module.conv{blocks + 1}.conv.weight" in shapes:
+        blocks += 1
+    # The second level sees the first's channels, 1 of the pyramid, 3 of coordinates.
+    extra = inputs[1] - widths[0]
+    stem = "stem.weight" in shapes
+    try:
+        return NetworkConfig(
+            outputs=final[0],
+            widths=tuple(widths),
+            coordinates=extra >= 3,
+            pyramid=extra % 3 == 1,
+            stem_stride=2 if stem else 1,
+            activation=activation,
+            residual=residual,
+            convolutions=blocks,
+            head="interpolated" if stem and "head.weight" not in shapes else "learned",
+        )
+    except ValueError as error:
+        msg = f"{path}: no network of the family: {error}"
+        raise CheckpointError(msg) from error

@@ -1,50 +1,43 @@
-"""The training loop: batches in, reports and checkpoints out, resumable."""
+"""The training of one configuration: data, network and Trainer brought together."""
 
-import csv
-import dataclasses
-import json
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-from dep.train.augment import Augmentation, context
-from dep.train.config import TrainConfig, config_values
-from dep.train.data import PatchSampler, load_tomograms
-from dep.train.state import Crop, TrainingError, TrainingState, learning_rate
-from dep.train.validate import Validation, validate
+import torch
+from pytorch_lightning import Trainer
 
-REPORT_SECONDS = 1.0
+from dep.train.augment import context
+from dep.train.checkpoint import load_checkpoint
+from dep.train.config import TrainConfig
+from dep.train.data import AnnotatedTomogram, PatchSampler
+from dep.train.init_weights import (
+    Initial,
+    calibrate,
+    load_initial,
+    remap,
+    with_network,
+)
+from dep.train.intake import load_data
+from dep.train.launch import launch
+from dep.train.learner import Batches, Crop, Learner, augmentation
+from dep.train.metrics_file import Progress
+from dep.train.ranks import (
+    Ranks,
+    choose_device,
+    count_devices,
+    find_ranks,
+    use_threads,
+)
+from dep.train.remedies import more_memory, out_of_memory
+from dep.train.run_folder import RunFolder
+from dep.train.state import TrainingError, TrainingState
+from dep.train.stopping import Interruption
+from dep.train.trainer import make_trainer, quiet
+from dep.train.watch import Watch
 
+__all__ = ["Progress", "train", "train_rank"]
 
-@dataclass(frozen=True)
-class Progress:
-    """One report of the loop.
-
-    Attributes
-    ----------
-    step, steps
-        Done and in all.
-    loss
-        Mean since the last report.
-    learning_rate
-        Of the last step.
-    seconds
-        Since this run started.
-    seconds_per_step
-        Mean since the last report.
-    validation
-        Of the averaged weights, when it has just been made.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    seconds_per_step: float
-    validation: Validation | None = None
+MEASURED = 4  # batches whose statistics folded batch norms are given
 
 
 def train(
@@ -55,7 +48,10 @@ def train(
     init: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train a network; leave `model.ckpt`, `last.ckpt`, `metrics.csv` in a folder.
+    """Train a network and leave a run folder (docs/training.md names its files).
+
+    With `training.devices` above 1, one process for each is started from here, unless
+    srun or torchrun has started them.
 
     Parameters
     ----------
@@ -64,141 +60,159 @@ def train(
     out
         The run's folder.
     resume
-        Go on from `last.ckpt` in that folder. Every random draw depends on the seed and
-        the step alone, so a resumed run sees the batches that it would have seen.
+        Go on from `last.ckpt` in that folder. Every random draw depends on the seed,
+        the step and the process alone, so a resumed run sees the batches that it would
+        have seen, and on a CPU ends with the same weights bit for bit.
     init
-        A checkpoint whose weights to start from (same network).
+        Weights to start from: a checkpoint of ours or of the published tool, a model
+        file of ours (.onnx), or "bundled". Classes are found by name. Where the
+        configuration has no [network], theirs is taken.
     progress
         Called about once a second of work.
 
     Returns
     -------
     Path
-        Of `model.ckpt`: averaged weights and the configuration, for `dep export`.
+        Of `model.ckpt`: averaged weights, of the best validation where there is one,
+        and the configuration, for `dep export`.
 
     Raises
     ------
     ConfigError
         If the data do not fit the configuration.
     CheckpointError
-        If there is nothing to resume from or the checkpoint is of another network.
+        If there is nothing to resume from or to start from, or it is of another
+        network.
     TrainingError
-        If the loss is no longer finite, or memory runs out.
+        If the loss is no longer finite, memory runs out, or the devices asked for are
+        not there.
+    KeyboardInterrupt
+        On Ctrl-C, after the state was saved.
     """
-    out = Path(out)
-    last = out / "last.ckpt"
-    if last.exists() and not resume:
+    folder = RunFolder(Path(out))
+    device = choose_device(config)
+    devices = count_devices(config, device)
+    ranks = find_ranks(devices, config.training.nodes)
+    if folder.last.exists() and not resume and (ranks is None or ranks.first):
         msg = (
-            f"{out}: holds a run already ({last.name}); go on with --resume or choose "
-            "another folder with -o"
+            f"{folder.path}: holds a run already ({folder.last.name}); go on with "
+            "--resume or choose another folder with -o"
         )
         raise TrainingError(msg)
-    tomograms = load_tomograms(config.data.train, config)
-    held_out = load_tomograms(config.data.validate_on, config, complete=False)
-    run = TrainingState(config)
-    if init is not None and not resume:
-        run.start_from(Path(init))
-    if resume:
-        run.restore(last)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(json.dumps(config_values(config), indent=1) + "\n")
+    if ranks is None:
+        launch(config, folder.path, devices, resume, init, progress)
+        return folder.model
+    return train_rank(config, folder, ranks, device, resume, init, progress)
 
+
+def train_rank(
+    config: TrainConfig,
+    folder: RunFolder,
+    ranks: Ranks,
+    device: str,
+    resume: bool,
+    init: str | Path | None,
+    progress: Callable[[Progress], None] | None,
+) -> Path:
+    """Do the part of one process of a training, see `train`."""
+    initial = None
+    if init is not None and not resume:
+        initial = load_initial(init)
+        config = with_network(config, initial.network.config)
+    use_threads(config, ranks)
+    place = (
+        torch.device(device, ranks.local) if device == "cuda" else torch.device(device)
+    )
+    checkpoint = load_checkpoint(folder.last) if resume else None
+    if checkpoint is not None:
+        # A run that was started from other weights may have taken their network.
+        config = with_network(config, checkpoint.network.config)
+    run = TrainingState(config, place)
+    kept = run.restore(checkpoint, folder.last) if checkpoint is not None else {}
+    data = load_data(config)
+    cut = _sampler(config, data.train, ranks)
+    notes = list(data.warnings)
+    if initial is not None:
+        notes += _start(run, initial, cut)
+    if ranks.first:
+        folder.begin(config, place, ranks.world)
+
+    learner = Learner(run, ranks)
+    with Interruption() as interruption, quiet():
+        watch = Watch(learner, folder, data, interruption, kept, progress)
+        try:
+            for note in notes:
+                watch.say(note)
+            _run(watch, make_trainer(config, place, ranks, watch), cut)
+            watch.conclude()
+        except (MemoryError, RuntimeError) as error:
+            if out_of_memory(error):
+                msg = more_memory(config, validating=watch.validating)
+                raise TrainingError(msg) from error
+            raise
+        finally:
+            watch.close()
+    return folder.model
+
+
+def _sampler(
+    config: TrainConfig, tomograms: list[AnnotatedTomogram], ranks: Ranks
+) -> Callable[[int], Crop]:
     t = config.training
-    drawn = {field.name for field in dataclasses.fields(Augmentation)}
-    spread = Augmentation(**config.augmentation.model_dump(include=drawn))
     sampler = PatchSampler(
         tomograms=tomograms,
-        edge=t.patch + 2 * context(t.patch, spread),
+        edge=t.patch + 2 * context(t.patch, augmentation(config)),
         patch=t.patch,
         batch=t.batch,
         random_part=config.augmentation.random_patches,
         reach=config.picking.margin,
         seed=t.seed,
+        jitter=config.augmentation.jitter,
     )
-    started = reported = time.perf_counter()
-    losses: list[float] = []
-    with _MetricsFile(out / "metrics.csv", run.step) as metrics:
-        for step, crop in _prefetch(sampler, run.step, t.steps):
-            losses.append(run.advance(step, crop, spread))
-            now = time.perf_counter()
-            finished = step + 1 == t.steps
-            due = t.validate_every and (step + 1) % t.validate_every == 0
-            if finished or (step + 1) % t.save_every == 0:
-                run.save(last, out / "model.ckpt")
-            validation = None
-            if held_out and (finished or due):
-                validation = validate(run.average, config, held_out, run.device)
-            if (
-                finished
-                or validation
-                or now - reported >= REPORT_SECONDS
-                or (step + 1) % 50 == 0
-            ):
-                report = Progress(
-                    step=step + 1,
-                    steps=t.steps,
-                    loss=sum(losses) / len(losses),
-                    learning_rate=learning_rate(step, config),
-                    seconds=now - started,
-                    seconds_per_step=(now - reported) / len(losses),
-                    validation=validation,
-                )
-                reported, losses = now, []
-                metrics.write(report)
-                if progress is not None:
-                    progress(report)
-    return out / "model.ckpt"
+    return lambda step: sampler(step, ranks.rank, ranks.world)
 
 
-def _prefetch(
-    sampler: PatchSampler, first: int, end: int
-) -> Iterator[tuple[int, Crop]]:
-    """Yield (step, crop), cutting the next crops while the present one is used."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead = [
-            pool.submit(sampler, step) for step in range(first, min(first + 2, end))
-        ]
-        for step in range(first, end):
-            crop = ahead.pop(0).result()
-            if step + 2 < end:
-                ahead.append(pool.submit(sampler, step + 2))
-            yield step, crop
+def _start(
+    run: TrainingState, initial: Initial, cut: Callable[[int], Crop]
+) -> list[str]:
+    """Take other weights; return what a person should know of them."""
+    weights, notes = remap(initial, run.network, run.config)
+    run.start_from(weights)
+    if initial.folded:
+        edge = run.config.training.patch
+
+        def forward() -> None:
+            for step in range(MEASURED):
+                image = torch.from_numpy(cut(step)[0])
+                border = (image.shape[-1] - edge) // 2
+                inner = slice(border, border + edge)
+                run.network(image[:, :, inner, inner, inner].to(run.device))
+
+        calibrate(run.network, forward)
+        run.start_from(run.network.state_dict())
+    return notes
 
 
-class _MetricsFile:
-    """`metrics.csv`: one line per report.
-
-    A resumed run drops the lines of steps that it makes again.
-    """
-
-    COLUMNS = tuple(
-        field.name
-        for field in dataclasses.fields(Progress)
-        if field.name != "validation"
-    )
-    VALIDATION = tuple(field.name for field in dataclasses.fields(Validation))
-
-    def __init__(self, path: Path, first_step: int) -> None:
-        kept: list[list[str]] = []
-        if first_step and path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))[1:]
-            kept = [row for row in rows if row and int(row[0]) <= first_step]
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow([*self.COLUMNS, *self.VALIDATION])
-        self._writer.writerows(kept)
-
-    def __enter__(self) -> "_MetricsFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, report: Progress) -> None:
-        values = [getattr(report, name) for name in self.COLUMNS]
-        values += [getattr(report.validation, name, None) for name in self.VALIDATION]
-        self._writer.writerow(
-            [f"{v:.6g}" if isinstance(v, float) else v for v in values]
-        )
-        self._file.flush()
+def _run(watch: Watch, trainer: Trainer, cut: Callable[[int], Crop]) -> None:
+    """Make the steps that are left; on Ctrl-C, save."""
+    run = watch.run
+    steps = run.config.training.steps
+    try:
+        if run.step >= steps:
+            watch.catch_up()
+        if watch.finished:
+            return
+        pin = run.device.type == "cuda"
+        batches = Batches(cut, run.step, steps, pin=pin)
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True):
+            trainer.fit(watch.learner, train_dataloaders=batches)
+    except SystemExit as stop:
+        # What Lightning makes of a KeyboardInterrupt.
+        interrupt = stop.__context__
+        if not isinstance(interrupt, KeyboardInterrupt):
+            raise
+        watch.save_if_whole()
+        raise interrupt from None
+    except KeyboardInterrupt:
+        watch.save_if_whole()
+        raise

@@ -1,25 +1,28 @@
 """The state of a training: network, its moving average, optimiser, step."""
 
 import math
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from dep import __version__
 from dep.engine.errors import DepError
-from dep.kernels import available_threads
-from dep.train.augment import Augmentation, augment
-from dep.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from dep.train.config import TrainConfig, config_values
-from dep.train.loss import LossWeights, picking_loss
+from dep.train.checkpoint import Checkpoint, CheckpointError
+from dep.train.config import ConfigError, TrainConfig, config_values, parse_config
 from dep.train.network import NetworkConfig, ResUNet3D
 
-Crop = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
-GRADIENT_NORM = 5.0
+# Entries of [training] that change nothing of the steps to come.
+FREE = {
+    "device",
+    "threads",
+    "save_every",
+    "validate_every",
+    "keep_best",
+    "patience",
+}
 
 
 class TrainingError(DepError, RuntimeError):
@@ -42,123 +45,67 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 class TrainingState:
-    """All that changes from step to step, and how one step changes it."""
+    """All that changes from step to step and is kept in `last.ckpt`.
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    Parameters
+    ----------
+    config
+        What is trained.
+    device
+        Where its tensors live.
+
+    Attributes
+    ----------
+    network
+        What the optimiser changes.
+    average
+        Its moving average, which is validated and shipped; in evaluation mode.
+    optimizer
+        AdamW (Liu et al. 2024).
+    step
+        Steps made.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
         t = config.training
-        name = t.device
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
-        elif name == "cuda" and not torch.cuda.is_available():
-            msg = (
-                "training.device is cuda, and torch finds no CUDA device; install a "
-                'driver and a CUDA build of torch, or set device = "cpu"'
-            )
-            raise TrainingError(msg)
-        self.device = torch.device(name)
-        if self.device.type == "cpu":
-            torch.set_num_threads(t.threads or available_threads())
-        torch.manual_seed(t.seed)
-        self.network = ResUNet3D(network_config(config))
-        self.network.to(device=self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.average = ResUNet3D(network_config(config)).to(self.device)
-        self.average.load_state_dict(self.network.state_dict())
+        self.config = config
+        self.device = device
+        # Made on the CPU, so that a seed gives the same weights on every device.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(t.seed)
+            self.network = ResUNet3D(network_config(config))
+            self.average = ResUNet3D(self.network.config).to(device)
         self.average.requires_grad_(False)
         self.average.eval()
+        self.network.to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=t.learning_rate,
             betas=t.betas,
             weight_decay=t.weight_decay,
         )
-        terms = {field.name for field in fields(LossWeights)}
-        self.weights = LossWeights(**config.loss.model_dump(include=terms))
         self.step = 0
+        self.start_from(self.network.state_dict())
 
-    def start_from(self, path: Path) -> None:
-        """Take the weights of another checkpoint of the same network."""
-        source = load_checkpoint(path).network
-        if source.config != self.network.config:
-            msg = (
-                f"{path}: holds the network {source.config}; the configuration asks "
-                f"for {self.network.config}"
-            )
-            raise CheckpointError(msg)
-        self.network.load_state_dict(source.state_dict())
-        self.average.load_state_dict(source.state_dict())
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take other weights for the network and its average."""
+        self.network.load_state_dict(weights)
+        self.average.load_state_dict(weights)
 
-    def restore(self, path: Path) -> None:
-        """Go on from a `last.ckpt`."""
-        checkpoint = load_checkpoint(path)
-        state = checkpoint.training
-        if state is None:
-            msg = f"{path}: holds no optimiser to resume from"
-            raise CheckpointError(msg)
-        mine = config_values(self.config)
-        if checkpoint.config is not None:
-            changed = sorted(
-                key
-                for key in mine
-                if key != "data" and mine[key] != checkpoint.config.get(key)
-            )
-            if changed:
-                msg = (
-                    f"{path}: was made by another configuration; these sections "
-                    f"differ: {', '.join(changed)}. Start afresh in another folder, or "
-                    "restore the configuration."
-                )
-                raise CheckpointError(msg)
-        self.network.load_state_dict(state["raw"])
-        self.average.load_state_dict(checkpoint.network.state_dict())
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = checkpoint.step
-
-    def advance(self, step: int, crop: Crop, spread: Augmentation) -> float:
-        """Make one optimiser step and return its loss."""
-        t = self.config.training
-        generator = torch.Generator().manual_seed(t.seed * 1_000_003 + step)
-        try:
-            image, labels = augment(
-                torch.from_numpy(crop[0]).to(self.device),
-                torch.from_numpy(crop[1]).to(self.device),
-                t.patch,
-                spread,
-                generator,
-            )
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(step, self.config)
-            with torch.autocast(
-                self.device.type,
-                dtype=torch.bfloat16,
-                enabled=t.precision == "bf16",
-            ):
-                logits = self.network(image.to(memory_format=torch.channels_last_3d))
-            loss = picking_loss(logits, labels, self.weights)
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
-        except torch.OutOfMemoryError as error:
-            msg = (
-                f"out of memory at batch {t.batch} and patch {t.patch}: lower "
-                "training.batch or training.patch"
-            )
-            raise TrainingError(msg) from error
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            msg = (
-                f"the loss is {value} at step {step}: lower training.learning_rate, or "
-                "look for broken voxels in the tomograms with `dep info`"
-            )
-            raise TrainingError(msg)
-        self.optimizer.step()
-        self.step = step + 1
-        self._average()
-        return value
+    def prepare(self) -> None:
+        """Set the learning rate of the step that comes."""
+        rate = learning_rate(self.step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     @torch.no_grad()
-    def _average(self) -> None:
-        """Move the averaged weights; young averages follow faster."""
+    def settle(self) -> None:
+        """Count a step made and let the average follow; young averages follow faster.
+
+        Exponential: average += (1 - decay) (weights - average), batch norm's running
+        statistics included.
+        """
+        self.step += 1
         decay = min(self.config.training.ema_decay, (1 + self.step) / (10 + self.step))
         mine: list[Tensor] = []
         theirs: list[Tensor] = []
@@ -174,23 +121,83 @@ class TrainingState:
                 ours.copy_(new)
         torch._foreach_lerp_(mine, theirs, 1 - decay)
 
-    def save(self, last: Path, model: Path) -> None:
-        """Write both checkpoints, each whole or not at all."""
-        common = {
+    def shipped(self) -> dict[str, Any]:
+        """Return what `model.ckpt` holds: averaged weights and the configuration."""
+        return {
             "network": self.network.config.to_dict(),
             "state_dict": self.average.state_dict(),
             "config": config_values(self.config),
             "step": self.step,
             "software": f"dep {__version__}",
         }
-        save_checkpoint(model, common)
-        save_checkpoint(
-            last,
-            {
-                **common,
-                "training": {
-                    "raw": self.network.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                },
-            },
-        )
+
+    def resumable(self) -> dict[str, Any]:
+        """Return what a resumed run needs besides."""
+        return {
+            "raw": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
+        """Go on from a `last.ckpt`.
+
+        Returns
+        -------
+        dict
+            The rest of what it holds for resuming.
+
+        Raises
+        ------
+        CheckpointError
+            If it holds no optimiser, or was made by another configuration.
+        """
+        state = checkpoint.training
+        if state is None:
+            msg = f"{path}: holds no optimiser to resume from"
+            raise CheckpointError(msg)
+        changed = _changes(self.config, checkpoint.config, path)
+        if changed:
+            msg = (
+                f"{path}: was made by another configuration; these entries differ: "
+                f"{', '.join(changed)}. Start afresh in another folder, or restore the "
+                "configuration."
+            )
+            raise CheckpointError(msg)
+        try:
+            self.network.load_state_dict(state["raw"])
+            self.average.load_state_dict(checkpoint.network.state_dict())
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            msg = f"{path}: a damaged checkpoint: {error}"
+            raise CheckpointError(msg) from error
+        self.step = checkpoint.step
+        return state
+
+
+def _changes(
+    config: TrainConfig, stored: dict[str, Any] | None, path: Path
+) -> list[str]:
+    """Name the entries that decide the steps to come and differ from the stored."""
+    if stored is None:
+        return []
+    try:
+        # Parsed, so that entries which an older version did not have are defaults.
+        theirs = config_values(parse_config(stored, str(path)))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+    mine = config_values(config)
+    changed = []
+    for key in mine:
+        # Tomograms may have moved; a description describes.
+        if key in ("data", "description") or mine[key] == theirs[key]:
+            continue
+        if not isinstance(mine[key], dict):
+            changed.append(key)
+            continue
+        changed += [
+            f"{key}.{name}"
+            for name in mine[key]
+            if mine[key][name] != theirs[key][name]
+            and not (key == "training" and name in FREE)
+        ]
+    return changed

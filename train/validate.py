@@ -1,10 +1,11 @@
 """Validation on picks made by the deployed post-processing."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from dep.engine.card import ModelCard
@@ -39,6 +40,9 @@ class Validation:
         Of hits, voxels.
     class_f1
         Mean F1 of the classes.
+    partial
+        Not every particle of the tomograms is annotated: picks on the others count
+        as false, so that the true precision, and with it F1, is this or higher.
     """
 
     precision: float
@@ -47,6 +51,32 @@ class Validation:
     f1_alpha: float
     mean_distance: float
     class_f1: float
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What was picked in one tomogram, and how well.
+
+    Attributes
+    ----------
+    tomogram
+        Its name.
+    xyz
+        (n, 3) float32, picks in voxels.
+    class_id
+        (n,) of the picks, from 1, counting the reported classes alone.
+    score
+        (n,) float32.
+    scores
+        Against the annotated centres; None where none are of a reported class.
+    """
+
+    tomogram: str
+    xyz: npt.NDArray[np.float32]
+    class_id: npt.NDArray[np.integer]
+    score: npt.NDArray[np.float32]
+    scores: Validation | None
 
 
 def f1_alpha(precision: float, recall: float, alpha: float = ALPHA) -> float:
@@ -61,7 +91,8 @@ def validate(
     config: TrainConfig,
     tomograms: Sequence[AnnotatedTomogram],
     device: torch.device,
-) -> Validation:
+    tick: Callable[[], None] = lambda: None,
+) -> list[Picked]:
     """Pick whole tomograms as `dep pick` would and score the picks.
 
     Parameters
@@ -71,9 +102,11 @@ def validate(
     config
         Of the training; its `[picking]` decides tiles and thresholds.
     tomograms
-        At least one.
+        What to pick.
     device
         Where to compute.
+    tick
+        Called after each tile; may raise to stop.
     """
     card = make_card(config)
     runtime = TorchRuntime(
@@ -82,19 +115,58 @@ def validate(
         threads=available_threads(),
         bf16=config.training.precision == "bf16",
     )
-    scores = [_one(runtime, card, config, tomogram) for tomogram in tomograms]
-    columns = np.array(scores).T
-    # A tomogram without a hit has no mean distance.
-    known = [column[np.isfinite(column)] for column in columns]
-    return Validation(*(float(c.mean()) if len(c) else math.nan for c in known))
+    return [
+        _pick(runtime, card, config, tomogram, lambda *_: tick())
+        for tomogram in tomograms
+    ]
 
 
-def _one(
+def mean_scores(picked: Sequence[Picked]) -> Validation | None:
+    """Return the mean over the tomograms, None where none has scores."""
+    scores = [one.scores for one in picked if one.scores is not None]
+    if not scores:
+        return None
+
+    def mean(name: str) -> float:
+        # A tomogram without a hit has no mean distance.
+        values = [getattr(one, name) for one in scores]
+        known = [value for value in values if math.isfinite(value)]
+        return sum(known) / len(known) if known else math.nan
+
+    return Validation(
+        precision=mean("precision"),
+        recall=mean("recall"),
+        f1=mean("f1"),
+        f1_alpha=mean("f1_alpha"),
+        mean_distance=mean("mean_distance"),
+        class_f1=mean("class_f1"),
+        partial=any(one.partial for one in scores),
+    )
+
+
+def reported(
+    config: TrainConfig, tomogram: AnnotatedTomogram
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return the annotated centres of the classes that are picked.
+
+    Returns
+    -------
+    xyz, class_id
+        (n, 3) in voxels; (n,) from 1, counting the reported classes alone.
+    """
+    numbers = [k + 1 for k, entry in enumerate(config.classes) if entry.report]
+    counts = np.isin(tomogram.class_id, numbers)
+    class_id = np.searchsorted(numbers, tomogram.class_id[counts]) + 1
+    return tomogram.xyz[counts], class_id
+
+
+def _pick(
     runtime: TorchRuntime,
     card: ModelCard,
     config: TrainConfig,
     tomogram: AnnotatedTomogram,
-) -> tuple[float, float, float, float, float, float]:
+    tick: Callable[[int, int, str], None],
+) -> Picked:
     settings = PickSettings.of(card)
     volume = Volume(tomogram.voxels, config.voxel_size, tomogram.name)
     streamed = stream(
@@ -104,29 +176,42 @@ def _one(
         runtime,
         settings,
         background=card.activation == "softmax",
+        progress=tick,
     )
     parts = streamed.candidates
     xyz = np.concatenate([part.xyz for part in parts])
     class_id = np.concatenate([part.class_id for part in parts])
     score = np.concatenate([part.score for part in parts])
     kept = deduplicate(xyz, score, settings.t_dist)
-
-    # Labels count all configured classes, picks the reported ones alone.
-    reported = [k + 1 for k, entry in enumerate(config.classes) if entry.report]
-    counts = np.isin(tomogram.class_id, reported)
-    result = evaluate(
-        xyz[kept],
-        class_id[kept],
-        tomogram.xyz[counts],
-        np.searchsorted(reported, tomogram.class_id[counts]) + 1,
-        [one.diameter / config.voxel_size for one in card.classes],
+    return Picked(
+        tomogram=tomogram.name,
+        xyz=xyz[kept],
+        class_id=class_id[kept],
+        score=score[kept],
+        scores=_score(xyz[kept], class_id[kept], card, config, tomogram),
     )
+
+
+def _score(
+    xyz: npt.NDArray[np.float32],
+    class_id: npt.NDArray[np.integer],
+    card: ModelCard,
+    config: TrainConfig,
+    tomogram: AnnotatedTomogram,
+) -> Validation | None:
+    # Labels count all configured classes, picks the reported ones alone.
+    true_xyz, true_class = reported(config, tomogram)
+    if not len(true_xyz):
+        return None
+    diameters = [one.diameter / config.voxel_size for one in card.classes]
+    result = evaluate(xyz, class_id, true_xyz, true_class, diameters)
     found = result.localisation
-    return (
-        found.precision,
-        found.recall,
-        found.f1,
-        f1_alpha(found.precision, found.recall),
-        result.mean_distance,
-        result.mean_class_f1,
+    return Validation(
+        precision=found.precision,
+        recall=found.recall,
+        f1=found.f1,
+        f1_alpha=f1_alpha(found.precision, found.recall),
+        mean_distance=result.mean_distance,
+        class_f1=result.mean_class_f1,
+        partial=not tomogram.fully_annotated,
     )
