@@ -6,14 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dep.engine.card import ClassInfo
-from dep.engine.errors import DepError
-from dep.engine.normalise import Normaliser, measure
-from dep.engine.truth import read_truth
-from dep.engine.volume import open_volume
-from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
-from dep.train.config import ConfigError, Source, TrainConfig
-from dep.train.labels import UNKNOWN, weak_labels
+from dep.engine.normalise import Normaliser
+from dep.train.labels import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -48,91 +42,6 @@ class AnnotatedTomogram:
     xyz: npt.NDArray[np.float32]
     class_id: npt.NDArray[np.uint8]
     fully_annotated: bool = True
-
-
-def load_tomograms(
-    sources: Sequence[Source], config: TrainConfig, *, complete: bool = True
-) -> list[AnnotatedTomogram]:
-    """Open tomograms and paint their labels.
-
-    Parameters
-    ----------
-    sources
-        Tomograms and their centres: CSV with class, x, y, z, STAR or .coords. Centres
-        of classes that are not configured are left out.
-    config
-        Classes, voxel size and labels.
-    complete
-        Demand a particle of every class.
-
-    Raises
-    ------
-    ConfigError
-        Listing every tomogram with a wrong voxel size, centres outside it, or no
-        particle, and every class without a particle.
-    """
-    names = [entry.name for entry in config.classes]
-    tomograms: list[AnnotatedTomogram] = []
-    wrong: list[str] = []
-    for source in sources:
-        try:
-            tomograms.append(_load(source, config))
-        except DepError as error:
-            wrong.append(str(error))
-    if not wrong and complete:
-        counts = np.zeros(len(names) + 1, dtype=int)
-        for tomogram in tomograms:
-            counts += np.bincount(tomogram.class_id, minlength=len(names) + 1)
-        wrong.extend(
-            f"class {name}: no particle in any training tomogram"
-            for name, count in zip(names, counts[1:], strict=True)
-            if count == 0
-        )
-    if wrong:
-        raise ConfigError("training data:\n  " + "\n  ".join(wrong))
-    return tomograms
-
-
-def _load(source: Source, config: TrainConfig) -> AnnotatedTomogram:
-    """Open one tomogram and paint its labels."""
-    # Where the header holds no voxel size, the configuration's counts.
-    volume = open_volume(source.tomogram, default_voxel_size=config.voxel_size)
-    if abs(volume.voxel_size / config.voxel_size - 1) > VOXEL_SIZE_TOLERANCE:
-        msg = (
-            f"{source.tomogram}: voxel size {volume.voxel_size:g} Å, the configuration "
-            f"says {config.voxel_size:g} Å"
-        )
-        raise ConfigError(msg)
-    truth = read_truth(
-        source.coordinates,
-        [ClassInfo(entry.name, entry.diameter) for entry in config.classes],
-        shape=volume.shape,
-        voxel_size=volume.voxel_size,
-    )
-    if not len(truth.xyz):
-        msg = f"{source.coordinates}: no centre of any configured class"
-        raise ConfigError(msg)
-    try:
-        labels = weak_labels(
-            volume.shape,
-            truth.xyz,
-            truth.class_id,
-            config.labels.diameter,
-            config.labels.kind,
-        )
-    except ValueError as error:
-        msg = f"{source.coordinates}: {error}"
-        raise ConfigError(msg) from error
-    stats = measure(volume)
-    return AnnotatedTomogram(
-        name=volume.name,
-        voxels=volume.array,
-        mean=stats.mean,
-        std=stats.std,
-        labels=labels,
-        xyz=truth.xyz.astype(np.float32),
-        class_id=truth.class_id.astype(np.uint8),
-    )
 
 
 @dataclass(frozen=True)
