@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dep import __version__
-from dep.cli import doctor, evaluate, export, info, label, pick, train
+from dep.cli import doctor, evaluate, export, info, label, pick, simulate, train
 from dep.cli.wording import spell_out_what_the_terminal_lacks
 
 
@@ -34,6 +34,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("label")(label.label)
 app.command("train")(train.train)
+app.command("simulate")(simulate.simulate)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 

@@ -7,6 +7,16 @@ import pytest
 
 from dep import __version__
 
+COMMANDS = (
+    "pick",
+    "evaluate",
+    "info",
+    "label",
+    "train",
+    "simulate",
+    "export",
+    "doctor",
+)
 HEAVY = ("torch", "numpy", "onnxruntime", "openvino", "onnx", "gemmi", "mrcfile", "PIL")
 
 
@@ -19,13 +29,11 @@ def test_the_version_is_said(dep):
 def test_help_names_every_command(dep):
     outcome = dep("--help")
     assert outcome.status == 0
-    for command in ("pick", "evaluate", "info", "label", "train", "export", "doctor"):
+    for command in COMMANDS:
         assert command in outcome.out
 
 
-@pytest.mark.parametrize(
-    "command", ["pick", "evaluate", "info", "label", "train", "export", "doctor"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(dep, command):
     outcome = dep(command, "--help")
     assert outcome.status == 0

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import dep
 from dep.engine.errors import DepError, SettingError
+from dep.train.simulate.molecule import Molecule
 from dep.train.simulate.settings import SimulationSettings
 from dep.train.simulate.simulation import Simulation, simulate
 from dep.train.simulate.specimen import load_molecules
@@ -118,13 +119,14 @@ def simulate_files(
         )
         raise SettingError(message)
     # What is wrong with a molecule is found before anything is begun.
-    load_molecules(settings.specimen.molecules, settings.specimen.voxel_size)
+    specimen = settings.specimen
+    molecules = load_molecules(specimen.molecules, specimen.voxel_size)
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(Path(out), error) from error
     if jobs == 1 or count == 1:
-        return [_make(task, progress) for task in tasks]
+        return [_make(task, progress, molecules) for task in tasks]
     return _in_parallel(tasks, min(jobs, count), progress)
 
 
@@ -138,7 +140,7 @@ def _in_parallel(
     done: dict[int, Written] = {}
     try:
         waiting: dict[Future[Written], int] = {
-            pool.submit(_make, task, None): task.seed for task in tasks
+            pool.submit(_make, task): task.seed for task in tasks
         }
         for future in as_completed(waiting):
             number = waiting[future]
@@ -166,14 +168,18 @@ def _prepare_worker() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
-def _make(task: _Task, progress: Progress | None) -> Written:
+def _make(
+    task: _Task,
+    progress: Progress | None = None,
+    molecules: Sequence[Molecule] | None = None,
+) -> Written:
     label = task.stem.name
 
     def show(done: int, total: int) -> None:
         if progress is not None:
             progress(done / total, label)
 
-    result = simulate(task.settings, seed=task.seed, progress=show)
+    result = simulate(task.settings, seed=task.seed, molecules=molecules, progress=show)
     return write(result, task.stem, kind=task.kind)
 
 

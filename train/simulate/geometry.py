@@ -7,8 +7,12 @@ projected onto one row of the detector: one matrix serves all planes.
 
 in voxels. Detector samples lie 1 / `OVERSAMPLING` voxel apart, and a voxel shares
 itself among the two samples around its u (a hat function, removed again in Fourier
-space). Beyond its faces in x the specimen repeats itself, as it goes on beyond the
-field of view in the microscope; in y it does so by the Fourier transforms.
+space). What the lattice of voxels adds beyond the Nyquist frequency of the pixels is
+cut off there; of what the fine samples fold back into it a hundredth is left, since the
+hat all but vanishes near `OVERSAMPLING` cycles per voxel.
+
+Beyond its faces in x the specimen repeats itself, as it goes on beyond the field of
+view in the microscope; in y it does so by the Fourier transforms.
 """
 
 import math
@@ -19,7 +23,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.sparse import coo_array, csr_array
 
-OVERSAMPLING = 2
+OVERSAMPLING = 4
+TAPER = 8  # pixels at each end of a detector that fade out
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,9 @@ class Detector:
     ----------
     width : int
         Pixels along u, of one voxel each; even.
-    guard : int
-        Pixels on each side that no ray through the tomogram's voxels meets.
     """
 
     width: int
-    guard: int
 
     @property
     def centre(self) -> float:
@@ -43,20 +45,34 @@ class Detector:
         return float(self.width // 2)
 
     def hat(self) -> NDArray[np.float32]:
-        """Fourier transform of the hat over `OVERSAMPLING` samples, (width, 1)."""
+        """Give the Fourier transform of the hat, (width, 1)."""
         k = fft.fftfreq(self.width) / OVERSAMPLING  # cycles per fine sample
         result: NDArray[np.float32] = (np.sinc(k) ** 2).astype(np.float32)[:, None]
         return result
 
+    def fade(self) -> NDArray[np.float32]:
+        """Give weights of the fine samples that bring both ends to 0, (fine u, 1).
+
+        The detector's ends meet in a Fourier transform; a step there would ring.
+        """
+        fine = TAPER * OVERSAMPLING
+        rise = np.sin(np.pi / 2 * (np.arange(fine) + 0.5) / fine) ** 2
+        weights = np.ones(self.width * OVERSAMPLING, np.float32)
+        weights[:fine], weights[-fine:] = rise, rise[::-1]
+        return weights[:, None]
+
 
 def detector_for(nx: int, nz: int, tilts: NDArray[np.float64], guard: int) -> Detector:
-    """Choose a detector on which every voxel lies at every tilt (radians)."""
+    """Choose a detector on which every voxel lies at every tilt (radians).
+
+    It is wider by `guard` pixels on each side, besides those that fade out.
+    """
     reach = (nx / 2) * np.abs(np.cos(tilts)) + (nz / 2) * np.abs(np.sin(tilts))
-    half = math.ceil(float(reach.max())) + 1 + guard
+    half = math.ceil(float(reach.max())) + 1 + guard + TAPER
     width = fft.next_fast_len(2 * half, real=True)
     while width % 2:
         width = fft.next_fast_len(width + 1, real=True)
-    return Detector(width, guard)
+    return Detector(width)
 
 
 def projection_matrix(nx: int, nz: int, tilt: float, detector: Detector) -> csr_array:

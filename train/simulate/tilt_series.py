@@ -172,7 +172,7 @@ def image_specimen(
     depth, height, width = ice.particles.shape
     optics = Optics(acquisition.voltage, acquisition.cs, acquisition.amplitude_contrast)
     deepest = max(abs(tilt.defocus) for tilt in tilts)
-    guard = min(math.ceil(optics.reach(deepest, 0.5 / voxel) / voxel), width) + 4
+    guard = min(math.ceil(optics.reach(deepest, 0.5 / voxel) / voxel), width)
     guard += math.ceil(max(abs(tilt.shift[0]) for tilt in tilts))
     degrees = np.array([[tilt.angle, tilt.true_angle] for tilt in tilts])
     detector = detector_for(width, depth, np.radians(degrees).ravel(), guard)
@@ -223,7 +223,7 @@ def _image(
 ) -> NDArray[np.float32]:
     """Turn volts times voxels, (fine u, v), into intensity less 1, (u, v)."""
     width, height = detector.width, projected.shape[1]
-    fine = fft.rfft2(projected)
+    fine = fft.rfft2(projected * detector.fade())
     half = width // 2
     # The frequencies that the pixels hold, less the hat of the projection.
     spectrum = np.concatenate([fine[:half], fine[-half:]]) / detector.hat()
