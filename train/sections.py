@@ -181,7 +181,7 @@ class AugmentationSection(Section):
     warp: float = Field(default=0.5, ge=0, le=1)
     rotation: float = Field(default=15.0, ge=0, le=45)
     scale: float = Field(default=0.05, ge=0, le=0.2)
-    elastic: float = Field(default=0.03, ge=0, lt=0.05)
+    elastic: float = Field(default=0.03, ge=0, le=0.05)
     noise: float = Field(default=0.0, ge=0)
     contrast: float = Field(default=0.1, ge=0, lt=1)
     gamma: float = Field(default=0.0, ge=0, lt=1)

@@ -1,12 +1,23 @@
 """A configuration is read whole, and every fault of it is named at once."""
 
+import ast
+import contextlib
+import re
 import tomllib
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from dep.engine.model_file import read_card
 from dep.train.card import make_card
-from dep.train.config import ConfigError, config_values, load_config, parse_config
+from dep.train.config import (
+    ConfigError,
+    TrainConfig,
+    config_values,
+    load_config,
+    parse_config,
+)
 
 
 def test_a_good_file_is_read(run_files):
@@ -136,6 +147,44 @@ def test_the_documents_example_and_the_recipe_validate(root):
     recipe = (root / "train/recipes/simulated12.toml").read_text()
     config = parse_config(tomllib.loads(recipe), "recipe")
     assert [entry.name for entry in config.classes if not entry.report] == ["fiducial"]
+
+
+def keys(model):
+    """Name every key of a section, and those of the sections in it."""
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        inner = [
+            kind
+            for kind in (field.annotation, *get_args(field.annotation))
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        if not inner or key in ("train", "validate", "test"):
+            yield key
+        if inner and key not in ("validate", "test"):  # lists like `train`
+            yield from (f"{key}.{one}" for one in keys(inner[0]))
+
+
+def test_the_documents_name_every_key_and_its_default(root):
+    text = (root / "docs/training.md").read_text()
+    table = text.split("### All keys\n")[1].split("\n## ")[0]
+    rows = [re.split(r" *(?<!\\)\| *", line) for line in table.splitlines()[3:] if line]
+    assert sorted(row[1].strip("`") for row in rows) == sorted(keys(TrainConfig))
+    example = text.split("```toml\n")[1].split("```")[0]
+    least = tomllib.loads(example)
+    least["data"] = {"train": least["data"]["train"], "split": {}}
+    least.update(network={}, training={"steps": 1}, picking={})
+    values = config_values(parse_config(least, "least"))
+    checked = 0
+    for _, key, default, *_ in rows:
+        found = values
+        for part in key.strip("`").split("."):
+            found = found[0] if isinstance(found, list) else found
+            found = found[part]
+        said = default.replace("true", "True").replace("false", "False")
+        with contextlib.suppress(SyntaxError):  # words, or nothing
+            assert found == ast.literal_eval(said), key
+            checked += 1
+    assert checked > 40
 
 
 def test_the_recipe_describes_the_bundled_model(root):
