@@ -111,6 +111,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings(
                 "ignore", module=r"(pytorch_lightning|lightning_fabric)\."
             )
+            # Of the 1 x 1 x 1 convolution, whose few numbers may lie as they like.
+            warnings.filterwarnings("ignore", message="Grad strides do not match")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -1,0 +1,171 @@
+"""Several processes train one network: the same weights on each, in step."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dep.train import (
+    CheckpointError,
+    TrainingError,
+    load_checkpoint,
+    load_config,
+    train,
+)
+from dep.train.launch import Lines, _listen, decode, encode
+from dep.train.metrics_file import Progress
+from dep.train.ranks import find_ranks
+from dep.train.validate import Validation
+
+# What torchrun starts on each device, and what the ranks end with.
+RANK = """
+import sys
+from pathlib import Path
+import torch
+from dep.train import load_config, train
+from dep.train.watch import Watch
+config, out, rank = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+conclude = Watch.conclude
+def keep(self):
+    torch.save([self.run.network.state_dict(), self.run.average.state_dict(),
+                self.history.to_dict()], out.parent / f"rank{rank}.pt")
+    conclude(self)
+Watch.conclude = keep
+train(load_config(config), out)
+"""
+
+
+@pytest.fixture
+def two_devices(run_files):
+    text = run_files.config.read_text()
+    text = text.replace('device = "cpu"', 'device = "cpu"\ndevices = 2')
+    text = text.replace("steps = 6", "steps = 5\nvalidate_every = 3")
+    held = '{ tomogram = "held.mrc", coordinates = "held.csv" }'
+    for suffix in (".mrc", ".csv"):
+        (run_files.folder / f"more{suffix}").symlink_to(f"held{suffix}")
+    run_files.config.write_text(
+        text.replace(
+            held, held + ', { tomogram = "more.mrc", coordinates = "more.csv" }'
+        )
+    )
+    return run_files.config
+
+
+def test_two_ranks_end_with_one_network(two_devices, tmp_path):
+    port = str(20000 + os.getpid() % 20000)
+    ranks = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-W",
+                "error::UserWarning",
+                "-c",
+                RANK,
+                two_devices,
+                tmp_path / "a",
+                rank,
+            ],
+            env={
+                **os.environ,
+                "TORCHELASTIC_RUN_ID": "test",
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": "2",
+                "LOCAL_WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    try:
+        for process in ranks:
+            out, err = process.communicate(timeout=300)
+            assert process.returncode == 0, err
+            assert (out, err) == ("", "")
+    finally:
+        for process in ranks:
+            process.kill()
+            process.communicate()
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in "01")
+    assert first[2] == second[2]
+    assert first[2]["validated"] == 5
+    for a, b in zip(first[:2], second[:2], strict=True):
+        assert a.keys() == b.keys()
+        for key, value in a.items():
+            assert torch.equal(value, b[key]), key
+
+    # The same two processes, started from here.
+    reports = []
+    path = train(load_config(two_devices), tmp_path / "b", progress=reports.append)
+    weights = load_checkpoint(tmp_path / "b/last.ckpt").network.state_dict()
+    for key, value in first[1].items():
+        torch.testing.assert_close(weights[key], value, msg=key)
+    assert path == tmp_path / "b/model.ckpt"
+    assert [r.step for r in reports if r.validation] == [3, 5]
+    versions = json.loads((tmp_path / "b/versions.json").read_text())
+    assert versions["processes"] == 2
+
+
+def test_what_one_process_says_ends_all():
+    lines = Lines()
+    lines.put((1, {"error": "CheckpointError", "message": "x.ckpt: truncated"}))
+    with pytest.raises(CheckpointError, match="truncated"):
+        _listen([None, None], lines, None)
+
+
+def test_a_process_that_is_killed_is_explained():
+    killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    killed.kill()
+    lines = Lines()
+    lines.put((0, None))
+    with pytest.raises(TrainingError, match=r"SIGKILL.*memory.*--resume"):
+        _listen([killed], lines, None)
+
+
+def test_reports_survive_the_way_between_processes():
+    scores = Validation(0.5, 0.25, 1 / 3, 0.03, float("nan"), 0.2, partial=True)
+    report = Progress(3, 9, 0.1, 1e-3, 2.0, 0.5, scores)
+    line = json.loads(json.dumps(encode(report), allow_nan=False))
+    back = decode(line)
+    assert back.validation.partial
+    assert str(back) == str(report)
+    assert decode(encode(Progress(3, 9, 0.1, 1e-3, 2.0, 0.5))).validation is None
+
+
+def test_torchrun_and_srun_tell_which_process_this_is():
+    torchrun = {
+        "TORCHELASTIC_RUN_ID": "1",
+        "RANK": "5",
+        "LOCAL_RANK": "1",
+        "WORLD_SIZE": "8",
+        "LOCAL_WORLD_SIZE": "4",
+        "MASTER_ADDR": "node1",
+        "MASTER_PORT": "4000",
+    }
+    ranks = find_ranks(4, 2, torchrun)
+    assert (ranks.rank, ranks.local, ranks.address, ranks.port) == (5, 1, "node1", 4000)
+    srun = {
+        "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NODELIST": "gpu[07-08]",
+        "SLURM_NTASKS": "8",
+        "SLURM_PROCID": "6",
+        "SLURM_LOCALID": "2",
+        "SLURM_JOB_ID": "123456",
+    }
+    ranks = find_ranks(4, 2, srun)
+    assert (ranks.rank, ranks.local, ranks.world, ranks.address) == (6, 2, 8, "gpu07")
+    assert find_ranks(4, 1, {}) is None
+    assert find_ranks(1, 1, torchrun).world == 1
+    # A batch script that starts one process for two devices of its own.
+    assert find_ranks(2, 1, {**srun, "SLURM_NTASKS": "1"}) is None
+    with pytest.raises(TrainingError, match="8 processes were started"):
+        find_ranks(2, 2, torchrun)
+    with pytest.raises(TrainingError, match="torchrun"):
+        find_ranks(2, 2, {})
