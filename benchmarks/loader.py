@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 RECIPE = Path(__file__).parents[1] / "train" / "recipes" / "simulated12.toml"
 SHAPE = (128, 256, 256)
-PARTICLES = 2900
+PARTICLES = 250
 NOTHING = Augmentation(mirror=False, warp=0, noise=0, contrast=0, gamma=0, blur=0)
 # What the recipe leaves off is timed at these values.
 TYPICAL = {"gamma": 0.3, "blur": 1.0, "noise": 0.4, "contrast": 0.1}
