@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dep.train.labels import (
@@ -49,6 +49,7 @@ SHAPES = st.tuples(*[st.integers(1, 14)] * 3)
 PLACES = st.lists(st.tuples(*[st.floats(0, 0.999)] * 3), max_size=6)
 
 
+@settings(max_examples=50)
 @given(SHAPES, PLACES, st.lists(st.sampled_from([3, 5, 7]), min_size=6, max_size=6))
 def test_every_voxel_goes_to_the_nearest_centre_that_reaches_it(shape, places, d):
     xyz = spread_over(shape, places)
