@@ -3,6 +3,7 @@
 The two conventions are told apart by their columns.
 """
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from dep.engine.errors import PicksError
 from dep.engine.formats import relion5, star, star_text
-from dep.engine.formats.table import Frame, Table, comment_frame, number, whole
+from dep.engine.formats.table import LARGEST, Frame, Table, comment_frame, number, whole
 
 if TYPE_CHECKING:
     from gemmi import cif
@@ -118,6 +119,10 @@ def _numbers(
     if len(column) == 0:
         message = f"{path}: block {block.name!r} has no column {tag}"
         raise PicksError(message)
+    with contextlib.suppress(ValueError):  # the first wrong one is found below
+        values = np.array(list(column), dtype=np.float64)
+        if (np.abs(values) <= LARGEST).all():
+            return values
     return np.array(
         [
             number(path, f"row {row}, {tag}", value)
