@@ -149,6 +149,20 @@ class TestCoordinates:
         for form in ("relion5", "star"):
             path = picks.write(run_files.folder / "picks.star", form)
             self.agree(self.read(run_files, "c.star", path.read_text()))
+            # Though it is the only class of the configuration, it is not number 1.
+            found = survey(
+                DataSection(
+                    train=[
+                        {
+                            "tomogram": run_files.folder / "tomo.mrc",
+                            "coordinates": path,
+                        }
+                    ]
+                ),
+                ("b",),
+                10.0,
+            ).parts["train"][0]
+            np.testing.assert_allclose(found.xyz, self.XYZ[2:3], atol=1e-4)
 
     def test_files_of_one_tomogram_add_up(self, run_files):
         rows = [" ".join(map(str, row)) for row in self.XYZ]
@@ -225,6 +239,21 @@ class TestManyTomograms:
             with pytest.raises(ConfigError, match="TS_8, TS_9"):
                 load_config(with_text(many, (SOURCE, new)))
             many.config.write_text(text)
+
+    @pytest.mark.parametrize(
+        ("rows", "pattern", "says"),
+        [
+            ("TS_0,a,1,2,3\n,a,1,2,3", "TS_0.mrc", "1 rows name no tomogram"),
+            ("TS_0,a,1,2,3", "**/TS_0.mrc", "several tomograms are called TS_0;"),
+        ],
+    )
+    def test_rows_that_could_be_anyones(self, many, rows, pattern, says):
+        (many.folder / "other").mkdir()
+        shutil.copy(many.folder / "TS_0.mrc", many.folder / "other/TS_0.mrc")
+        (many.folder / "all.csv").write_text(f"tomogram,class,x,y,z\n{rows}\n")
+        new = f'{{ tomogram = "{pattern}", coordinates = "all.csv" }}'
+        with pytest.raises(ConfigError, match=says):
+            load_config(with_text(many, (SOURCE, new)))
 
     def test_full_annotation_is_said_for_all_or_for_one(self, many):
         new = (
