@@ -65,8 +65,8 @@ class Optics:
         chi = pi lambda z k² - pi/2 Cs lambda³ k⁴ with the underfocus
         z = defocus + astigmatism cos(2 (phi - angle)), and
         CTF = sin(chi + asin A): Rohou & Grigorieff, J. Struct. Biol. 192:216 (2015),
-        eqs. 3 to 5, with the sign that makes underfocused protein dark. The weak
-        object's image is 1 - 2 CTF * phase.
+        with the sign that makes underfocused protein dark. The weak object's image is
+        1 - 2 CTF * phase.
 
         Parameters
         ----------
@@ -99,8 +99,8 @@ def critical_dose(k: NDArray[np.float64], voltage: float) -> NDArray[np.float64]
     """Give the dose (e/Å²) at which detail of frequency `k` has faded by 1/e in power.
 
     N_e = 0.245 k^-1.665 + 2.81 at 300 kV, and 0.8 times that at 200 kV: Grant &
-    Grigorieff, eLife 4:e06980 (2015), eq. 3 and below; between and beyond them linear
-    in the voltage.
+    Grigorieff, eLife 4:e06980 (2015), eq. 3; between and beyond them linear in the
+    voltage.
     """
     scale = 0.8 + 0.2 * (voltage - 200.0) / 100.0
     with np.errstate(divide="ignore"):
@@ -114,7 +114,7 @@ def damage(
     """Give what is left of the amplitude in an exposure, averaged over its time.
 
     The mean of exp(-N / (2 N_e)) over N from `before` to `before + during` (e/Å²);
-    Grant & Grigorieff (2015), eq. 2.
+    Grant & Grigorieff (2015).
     """
     rate = 0.5 / critical_dose(k, voltage)
     start = np.exp(-rate * before)

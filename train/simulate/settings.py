@@ -117,8 +117,8 @@ class Acquisition:
         Standard deviations over the tilts of what alignment gets wrong: shift along
         each axis in Å, in-plane rotation and tilt angle in degrees.
     free_path : float
-        Mean free path of inelastic scattering in ice, Å; 0 loses no electrons. Yan et
-        al., J. Struct. Biol. 192:259 (2015): 3100 Å at 300 kV.
+        Mean free path of inelastic scattering in ice, Å; 0 loses no electrons. Rice et
+        al., J. Struct. Biol. 204:38 (2018): 3950 Å at 300 kV.
     damage : bool
         Whether radiation fades detail.
     """
@@ -137,7 +137,7 @@ class Acquisition:
     shift_error: Span = field(default=(2.0, 8.0), metadata=_span(0.0, 1000.0))
     rotation_error: Span = field(default=0.1, metadata=_span(0.0, 10.0))
     tilt_error: Span = field(default=0.1, metadata=_span(0.0, 5.0))
-    free_path: float = field(default=3100.0, metadata=_from(0.0, 1e6))
+    free_path: float = field(default=3950.0, metadata=_from(0.0, 1e6))
     damage: bool = True
 
 
