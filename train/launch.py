@@ -23,6 +23,7 @@ from dep.train.validate import Validation
 
 GRACE = 20.0  # seconds that processes are given to end by themselves
 ERRORS = {one.__name__: one for one in (CheckpointError, ConfigError, TrainingError)}
+COMMAND = (sys.executable, "-m", "dep.train.rank_main")
 Lines = queue.Queue[tuple[int, dict[str, Any] | None]]
 
 
@@ -78,7 +79,7 @@ def launch(
 def _start(task: Mapping[str, Any], rank: int, lines: Lines) -> "subprocess.Popen[str]":
     """Start a process, whose lines arrive in the queue; None follows the last."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dep.train.rank_main"],
+        COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,7 +1,6 @@
 """Several processes train one network: the same weights on each, in step."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -20,21 +19,21 @@ from dep.train.metrics_file import Progress
 from dep.train.ranks import find_ranks
 from dep.train.validate import Validation
 
-# What torchrun starts on each device, and what the ranks end with.
+# A process of a device that keeps what it ends with.
 RANK = """
 import sys
-from pathlib import Path
+from dep.train.rank_main import main
+from dep.train.watch import Watch, dist
 import torch
-from dep.train import load_config, train
-from dep.train.watch import Watch
-config, out, rank = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 conclude = Watch.conclude
 def keep(self):
-    torch.save([self.run.network.state_dict(), self.run.average.state_dict(),
-                self.history.to_dict()], out.parent / f"rank{rank}.pt")
+    state = [self.run.network.state_dict(), self.run.average.state_dict()]
+    history = self.history.to_dict()
+    path = self.folder.path.with_name(f"rank{self.ranks.rank}.pt")
+    torch.save([*state, history, dist.get_backend()], path)
     conclude(self)
 Watch.conclude = keep
-train(load_config(config), out)
+sys.exit(main())
 """
 
 
@@ -54,62 +53,25 @@ def two_devices(run_files):
     return run_files.config
 
 
-def test_two_ranks_end_with_one_network(two_devices, tmp_path):
-    port = str(20000 + os.getpid() % 20000)
-    ranks = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-W",
-                "error::UserWarning",
-                "-c",
-                RANK,
-                two_devices,
-                tmp_path / "a",
-                rank,
-            ],
-            env={
-                **os.environ,
-                "TORCHELASTIC_RUN_ID": "test",
-                "RANK": rank,
-                "LOCAL_RANK": rank,
-                "WORLD_SIZE": "2",
-                "LOCAL_WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    try:
-        for process in ranks:
-            out, err = process.communicate(timeout=300)
-            assert process.returncode == 0, err
-            assert (out, err) == ("", "")
-    finally:
-        for process in ranks:
-            process.kill()
-            process.communicate()
+def test_two_ranks_end_with_one_network(two_devices, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("PYTHONWARNINGS", "error::UserWarning")
+    monkeypatch.setattr("dep.train.launch.COMMAND", (sys.executable, "-c", RANK))
+    reports = []
+    path = train(load_config(two_devices), tmp_path / "run", progress=reports.append)
+    assert capfd.readouterr() == ("", "")
     first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in "01")
-    assert first[2] == second[2]
-    assert first[2]["validated"] == 5
+    assert first[2:] == second[2:]
+    assert (first[2]["validated"], first[3]) == (5, "gloo")
     for a, b in zip(first[:2], second[:2], strict=True):
         assert a.keys() == b.keys()
         for key, value in a.items():
             assert torch.equal(value, b[key]), key
 
-    # The same two processes, started from here.
-    reports = []
-    path = train(load_config(two_devices), tmp_path / "b", progress=reports.append)
-    weights = load_checkpoint(tmp_path / "b/last.ckpt").network.state_dict()
-    for key, value in first[1].items():
-        torch.testing.assert_close(weights[key], value, msg=key)
-    assert path == tmp_path / "b/model.ckpt"
+    assert path == tmp_path / "run/model.ckpt"
+    kept = load_checkpoint(tmp_path / "run/last.ckpt").network.state_dict()
+    assert all(torch.equal(kept[key], value) for key, value in first[1].items())
     assert [r.step for r in reports if r.validation] == [3, 5]
-    versions = json.loads((tmp_path / "b/versions.json").read_text())
+    versions = json.loads((tmp_path / "run/versions.json").read_text())
     assert versions["processes"] == 2
 
 
