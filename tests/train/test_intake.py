@@ -492,6 +492,7 @@ class TestNames:
 
     def test_the_longest_name_counts_and_no_other_tomograms_own(self):
         assert match_names(["TS_1_2"], ["TS_1", "TS_1_2.mrc"])["TS_1_2"] == "TS_1_2.mrc"
+        assert match_names(["r_TS_1_2"], ["TS_1", "TS_1_2"])["r_TS_1_2"] == "TS_1_2"
         assert match_names(["TS_1", "TS_1_2"], ["TS_1"]) == {
             "TS_1": "TS_1",
             "TS_1_2": None,
