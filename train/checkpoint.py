@@ -126,14 +126,17 @@ def _own(path: Path, content: dict[str, Any]) -> Checkpoint:
     try:
         network = ResUNet3D(NetworkConfig.from_dict(content["network"]))
         network.load_state_dict(content["state_dict"])
+        config = content["config"]
+        # An entry of development versions that had no effect.
+        config.get("training", {}).pop("logger", None)
         return Checkpoint(
             network=network.eval(),
-            config=content["config"],
+            config=config,
             step=int(content["step"]),
             training=content.get("training"),
             software=str(content["software"]),
         )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         msg = f"{path}: a damaged checkpoint: {error}"
         raise CheckpointError(msg) from error
 

@@ -115,4 +115,5 @@ def _scores(axes: Axes, rows: Sequence[dict[str, str]]) -> None:
         axes.set_title(
             "partially annotated: precision is a lower bound", fontsize=9, loc="left"
         )
+    axes.set_xlim(left=0)
     axes.legend(loc="lower right", fontsize=8)

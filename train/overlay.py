@@ -80,6 +80,8 @@ def draw_overlay(
             color=ANNOTATED,
             path_effects=RIM,
         )
+        # What is drawn at the rim shall not make one panel wider than another.
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5))
     figure.suptitle(
         f"{tomogram.name}, step {step}: {len(picked.xyz)} picks, {len(hit)} of them on "
         f"annotated centres; {len(true_xyz) - len(found)} of {len(true_xyz)} centres "

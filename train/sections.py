@@ -222,7 +222,6 @@ class TrainingSection(Section):
     validate_every: int = Field(default=0, ge=0)
     keep_best: int = Field(default=3, ge=0)
     patience: int = Field(default=0, ge=0)
-    logger: Literal["none", "tensorboard"] = "none"
 
 
 class PickingSection(Section):

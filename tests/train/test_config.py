@@ -110,7 +110,7 @@ def test_what_older_checkpoints_hold_is_read(run_files):
         "network": ("residual", "convolutions", "head"),
         "loss": ("unannotated", "trimmed"),
         "augmentation": ("gamma", "blur", "jitter"),
-        "training": ("devices", "nodes", "keep_best", "patience", "logger"),
+        "training": ("devices", "nodes", "keep_best", "patience"),
     }.items():
         for key in keys:
             del values[section][key]
