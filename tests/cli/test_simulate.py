@@ -82,7 +82,10 @@ def test_ending_it_ends_its_processes_and_leaves_no_part(dep_process, tmp_path):
         time.sleep(0.05)
     time.sleep(2.5)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped" in err
     assert not list(out.glob(".*.part"))

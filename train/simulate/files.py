@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import multiprocessing
+import os
 import secrets
 import signal
 import sys
@@ -138,19 +139,20 @@ def _in_parallel(
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker)
     done: dict[int, Written] = {}
+    waiting: dict[Future[Written], int] = {}
     try:
-        waiting: dict[Future[Written], int] = {
-            pool.submit(_make, task): task.seed for task in tasks
-        }
+        waiting.update({pool.submit(_work, task): task.seed for task in tasks})
         for future in as_completed(waiting):
             number = waiting[future]
             done[number] = future.result()
             if progress is not None:
                 progress(1.0, done[number].tomogram.stem)
     except BaseException as error:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for future in waiting:
+            future.cancel()
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()
+        pool.shutdown()
         if isinstance(error, BrokenProcessPool):
             message = (
                 "a process of the simulation ended unexpectedly, most likely for want "
@@ -163,9 +165,21 @@ def _in_parallel(
 
 
 def _prepare_worker() -> None:
-    """Leave Ctrl-C to the calling process; end tidily when it asks for it."""
+    """Leave Ctrl-C to the calling process; tidy up when it asks to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
+def _work(task: _Task) -> Written:
+    """Make a tomogram in a process of the pool.
+
+    The pool would take SystemExit for a result and hand out the next task; the process
+    must end, and its unfinished files are gone by now.
+    """
+    try:
+        return _make(task)
+    except SystemExit:
+        os._exit(1)
 
 
 def _make(
