@@ -93,7 +93,7 @@ def train(
     device = choose_device(config)
     devices = count_devices(config, device)
     ranks = find_ranks(devices, config.training.nodes)
-    if folder.last.exists() and not resume and (ranks is None or ranks.first):
+    if folder.last.exists() and not resume:
         msg = (
             f"{folder.path}: holds a run already ({folder.last.name}); go on with "
             "--resume or choose another folder with -o"

@@ -44,6 +44,36 @@ def test_a_wrong_configuration_is_wrong_use(dep, run_files):
     assert "steps" in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("none.ckpt", "none.ckpt"),
+        ("none.onnx", "no such model file"),
+        ("bundled", "there and [4, 8] in the configuration"),
+    ],
+)
+def test_weights_that_cannot_be_started_from_are_explained(
+    dep, run_files, tmp_path, weights, words
+):
+    outcome = dep("train", run_files.config, "-o", tmp_path / "run", "--init", weights)
+    assert outcome.status == 1
+    assert words in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_person_should_know_is_said(dep, run_files, tmp_path):
+    text = run_files.config.read_text()
+    assert "fully_annotated = true\n" in text
+    run_files.config.write_text(text.replace("fully_annotated = true\n", ""))
+    outcome = dep("train", run_files.config, "-o", tmp_path / "run")
+    assert outcome.status == 0
+    assert "no validation found a particle" in outcome.err
+    assert "a lower bound" in outcome.err
+    assert '"precision_at_least"' in outcome.err
+    assert "Lightning" not in outcome.err
+    assert "GPU" not in outcome.err
+
+
 def test_resume_and_init_exclude_each_other(dep, run_files):
     outcome = dep("train", run_files.config, "--resume", "--init", "a.ckpt")
     assert outcome.status == 2
