@@ -210,7 +210,10 @@ def _contrast(found: Found) -> tuple[str, str]:
         seen = believed(excesses)
         if seen:
             kind, more = ("dark", "darker") if seen < 0 else ("bright", "brighter")
-            return kind, f"centres are {abs(seen):.2f} standard deviations {more}"
+            return (
+                kind,
+                f"the given ones are {more} by {abs(seen):.2f} standard deviations",
+            )
     return "dark", "a guess: the centres do not stand out"
 
 
