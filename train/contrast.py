@@ -1,6 +1,7 @@
 """How particles stand out from their tomogram: darker or brighter."""
 
 import math
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 # By so many standard errors particles must stand out before it is believed.
 CERTAIN = 4.0
+# Fewer particles say nothing of their spread.
+FEWEST = 5
 # How far from a centre its particle is looked for, voxels: most of the width of the
 # particles that the method is for.
 REACH = 6
@@ -58,7 +61,8 @@ def excess(
 
 def believed(excesses: Sequence[float]) -> float:
     """Return the mean excess, or 0 where it may be chance."""
-    if not excesses:
+    if len(excesses) < FEWEST:
         return 0.0
-    average = sum(excesses) / len(excesses)
-    return average if abs(average) * math.sqrt(len(excesses)) >= CERTAIN else 0.0
+    average = statistics.mean(excesses)
+    error = statistics.stdev(excesses) / math.sqrt(len(excesses))
+    return average if abs(average) >= CERTAIN * error else 0.0

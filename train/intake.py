@@ -133,8 +133,8 @@ def _contrast_doubt(
     if found == 0 or (found > 0) == (config.contrast == "bright"):
         return None
     return (
-        f"the voxels at the centres are {'brighter' if found > 0 else 'darker'} than "
-        f"the rest, by {abs(found):.2f} standard deviations on average, and contrast = "
+        f"the given particles are {'brighter' if found > 0 else 'darker'} than the "
+        f"rest, by {abs(found):.2f} standard deviations on average, and contrast = "
         f'"{config.contrast}": check contrast, and the order and unit of the '
         "coordinates"
     )
