@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
 from dep.train.config import TrainConfig
@@ -10,6 +11,7 @@ from dep.train.data import AnnotatedTomogram
 from dep.train.history import History
 from dep.train.intake import TrainingData
 from dep.train.metrics_file import SCORES
+from dep.train.validate import Validation
 
 
 def summary(
@@ -18,6 +20,7 @@ def summary(
     data: TrainingData,
     rows: Sequence[dict[str, str]],
     step: int,
+    tested: Sequence[Validation | None] = (),
 ) -> dict[str, Any]:
     """Return plain values that JSON can hold.
 
@@ -33,6 +36,8 @@ def summary(
         Of `metrics.csv`.
     step
         Steps made.
+    tested
+        Scores of `model.ckpt` on each test tomogram, at the end.
     """
     t = config.training
     best = history.best
@@ -63,6 +68,11 @@ def summary(
         "last_validation": last,
         "train": [_count(one, config) for one in data.train],
         "validate": [_count(one, config) for one in data.validate],
+        "test": [
+            _count(one, config)
+            | {"scores": None if scores is None else _plain(asdict(scores))}
+            for one, scores in zip_longest(data.test, tested)
+        ],
     }
 
 

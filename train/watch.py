@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor
 
+from dep.train.checkpoint import load_checkpoint
 from dep.train.curves import column, draw_curves
 from dep.train.data import AnnotatedTomogram
 from dep.train.history import History
@@ -40,7 +41,7 @@ class Watch(Callback):
     folder
         Of the run.
     data
-        Whose tomograms to validate on.
+        Whose tomograms to validate and test on.
     interruption
         Whether to stop.
     kept
@@ -68,6 +69,7 @@ class Watch(Callback):
         if "history" in kept:
             self.history = History.from_dict(kept["history"])
         self.notes: list[str] = []
+        self.tested: list[Validation | None] = []
         self.progress = progress
         self.validating = False
         self._scaler: dict[str, Any] = dict(kept.get("scaler", {}))
@@ -277,10 +279,22 @@ class Watch(Callback):
         if not self.data.validate:
             first = self.data.train[0]
             self._overlay(first, self._pick([first])[0])
+        self._test()
         losses = column(read_metrics(self.folder.metrics), "loss").tolist()
         for note in remarks(self.run.config, self.history, losses, self.run.step):
             self.say(note)
         self._picture()
+
+    def _test(self) -> None:
+        """Score the network of `model.ckpt` on the tomograms kept for that."""
+        if not self.data.test:
+            return
+        run = self.run
+        network = load_checkpoint(self.folder.model).network.to(run.device)
+        self.validating = True
+        picked = validate(network, run.config, self.data.test, run.device)
+        self.validating = False
+        self.tested = [one.scores for one in picked]
 
     def say(self, note: str) -> None:
         """Report a remark and keep it for the summary."""
@@ -312,7 +326,9 @@ class Watch(Callback):
         seconds = time.perf_counter() - self._started
         self.folder.write_summary(
             {
-                **summary(config, self.history, self.data, rows, self.run.step),
+                **summary(
+                    config, self.history, self.data, rows, self.run.step, self.tested
+                ),
                 "seconds_of_this_run": round(seconds, 1),
                 "notes": self.notes,
             }

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -252,3 +253,40 @@ def colours(data):
         wanted = [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
         counts[colour] = int((np.abs(image - wanted).max(axis=2) < 40).sum())
     return counts
+
+
+def test_test_tomograms_are_scored_once_at_the_end_with_what_is_shipped(
+    run_files, tmp_path, monkeypatch
+):
+    asked = []
+
+    def dictate(network, _, tomograms, *__):
+        asked.append([one.name for one in tomograms])
+        nothing = (
+            np.zeros((0, 3), np.float32),
+            np.zeros(0, int),
+            np.zeros(0, np.float32),
+        )
+        total = float(sum(p.abs().sum() for p in network.parameters()))
+        return [Picked(one.name, *nothing, scores(total)) for one in tomograms]
+
+    monkeypatch.setattr("dep.train.watch.validate", dictate)
+    config = load_config(run_files.config)
+    for suffix in (".mrc", ".csv"):
+        shutil.copy(run_files.folder / f"held{suffix}", tmp_path / f"aside{suffix}")
+    (source,) = config.data.validate_on
+    aside = source.model_copy(
+        update={
+            "tomogram": tmp_path / "aside.mrc",
+            "coordinates": tmp_path / "aside.csv",
+        }
+    )
+    data = config.data.model_copy(update={"test": (aside,)})
+    config = with_training(config, steps=3, validate_every=1)
+    path = train(config.model_copy(update={"data": data}), tmp_path / "run")
+    assert asked == [["held"]] * 3 + [["aside"]]
+    (tested,) = json.loads((path.parent / "summary.json").read_text())["test"]
+    shipped = load_checkpoint(path).network
+    total = float(sum(p.abs().sum() for p in shipped.parameters()))
+    assert tested["tomogram"] == "aside"
+    assert tested["scores"]["f1_alpha"] == pytest.approx(total, rel=1e-6)
