@@ -267,7 +267,7 @@ def test_test_tomograms_are_scored_once_at_the_end_with_what_is_shipped(
             np.zeros(0, int),
             np.zeros(0, np.float32),
         )
-        total = float(sum(p.abs().sum() for p in network.parameters()))
+        total = float(sum(p.detach().abs().sum() for p in network.parameters()))
         return [Picked(one.name, *nothing, scores(total)) for one in tomograms]
 
     monkeypatch.setattr("dep.train.watch.validate", dictate)
@@ -287,6 +287,6 @@ def test_test_tomograms_are_scored_once_at_the_end_with_what_is_shipped(
     assert asked == [["held"]] * 3 + [["aside"]]
     (tested,) = json.loads((path.parent / "summary.json").read_text())["test"]
     shipped = load_checkpoint(path).network
-    total = float(sum(p.abs().sum() for p in shipped.parameters()))
+    total = float(sum(p.detach().abs().sum() for p in shipped.parameters()))
     assert tested["tomogram"] == "aside"
     assert tested["scores"]["f1_alpha"] == pytest.approx(total, rel=1e-6)
