@@ -54,11 +54,13 @@ class Lines:
         self._stream = stream
         self._name = ""
         self._started = self._spoken = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def begin(self, name: str, number: int, of: int) -> None:
         """Write a `begin` line."""
         self._name = name
         self._started = self._spoken = time.monotonic()
+        self._first = None
         self._write("begin", name=name, number=number, of=of)
 
     def advance(self, done: int, total: int, **facts: float) -> None:
@@ -67,7 +69,11 @@ class Lines:
         if now - self._spoken < EVERY or not done:
             return
         self._spoken = now
-        left = (now - self._started) * (total - done) / done
+        # What a resumed run had done before it began says nothing of its pace.
+        since, before = self._first or (self._started, 0)
+        if self._first is None:
+            self._first = (now, done)
+        left = (now - since) * (total - done) / max(done - before, 1)
         where = {"done": done, "total": total, "seconds_left": round(left)}
         self._write("progress", name=self._name, **where, **facts)
 
