@@ -60,7 +60,7 @@ RECIPE = HERE.parent / "train" / "recipes" / "simulated12.toml"
 RESULTS = HERE / "results" / "accuracy.jsonl"
 STEP_TIMES = HERE / "results" / "step_times.json"
 # Searched on the validation tomogram, for every variant alike.
-T_SEG = (0.3, 0.4, 0.5, 0.6, 0.7)
+T_SEG = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 T_LM = (0.1, 0.25, 0.4)
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from dep.engine import ModelCard, open_volume
+from dep.engine.bundled import bundled_model
 from dep.engine.metrics import Evaluation, evaluate
 from dep.engine.model_file import read_card
 from dep.engine.normalise import Normaliser, measure
-from dep.engine.picker import DEFAULT_MODEL
 from dep.engine.pipeline import stream
 from dep.engine.runtime.choose import open_runtime
 from dep.engine.runtime.protocol import Runtime
@@ -33,7 +33,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", nargs="?", type=Path, default=DEFAULT_MODEL)
+    parser.add_argument("model", nargs="?", type=Path, default=bundled_model())
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     card = read_card(options.model)

@@ -126,7 +126,7 @@ def _read(
 ) -> tuple["Picks", str]:
     """Read picks with a class table that knows diameters; say where it is from."""
     from dep.engine import DepError, Picks, read_card
-    from dep.engine.picker import model_path
+    from dep.engine.bundled import model_path
 
     if model is None:
         own = Picks.read(path, tomogram=tomogram, shape=shape, voxel_size=voxel_size)

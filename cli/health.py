@@ -228,9 +228,9 @@ def _try_kernels() -> Check:
 
 def _try_model() -> Check:
     """Read the bundled model's card."""
+    from dep.engine.bundled import model_path
     from dep.engine.errors import ModelError
     from dep.engine.model_file import read_card
-    from dep.engine.picker import model_path
 
     try:
         card = read_card(model_path(None))

@@ -2,7 +2,6 @@
 
 import threading
 from os import PathLike
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dep.engine.bundled import model_path
 from dep.engine.card import ModelCard
 from dep.engine.choices import (
     Device,
@@ -21,7 +21,6 @@ from dep.engine.choices import (
 from dep.engine.errors import (
     DepError,
     DeviceError,
-    ModelError,
     TomogramError,
 )
 from dep.engine.kernel_choice import check_kernels
@@ -37,8 +36,6 @@ from dep.engine.tiles import TilePlan, plan_tiles
 from dep.engine.volume import Volume, open_volume
 from dep.engine.voxel_frame import fit_voxel_size
 from dep.kernels import deduplicate
-
-DEFAULT_MODEL = Path(__file__).parent / "data" / "default.onnx"
 
 
 class Picker:
@@ -309,25 +306,6 @@ class Picker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def model_path(model: str | PathLike[str] | None) -> Path:
-    """Find the model file; None and ``"default"`` mean the bundled one.
-
-    Raises
-    ------
-    ModelError
-        This installation has no bundled model.
-    """
-    if model is not None and model != "default":
-        return Path(model)
-    if not DEFAULT_MODEL.is_file():
-        message = (
-            f"{DEFAULT_MODEL}: the bundled model is missing from this installation. "
-            "Install dep again, or name a model file (--engine MODEL.onnx)."
-        )
-        raise ModelError(message)
-    return DEFAULT_MODEL
 
 
 def _joined(

@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dep.engine.picker import DEFAULT_MODEL
+from dep.engine.bundled import BUNDLED, model_path
 from dep.train.checkpoint import CheckpointError, load_checkpoint
 from dep.train.config import TrainConfig, config_values, parse_config
 from dep.train.model_weights import load_model_weights
 from dep.train.network import ConvBlock, NetworkConfig, ResUNet3D
 
-BUNDLED = "bundled"
 FINAL = "final_conv."
 
 
@@ -48,7 +47,7 @@ def load_initial(source: str | Path) -> Initial:
     ----------
     source
         A checkpoint of ours or of the published tool, a model file of ours (.onnx), or
-        "bundled".
+        the name of a bundled model ("bundled" is the standard one).
 
     Raises
     ------
@@ -57,8 +56,9 @@ def load_initial(source: str | Path) -> Initial:
     ModelError
         If a model file cannot be read.
     """
-    path = DEFAULT_MODEL if str(source) == BUNDLED else Path(source)
-    origin = "the bundled model" if str(source) == BUNDLED else str(path)
+    path = model_path("default" if str(source) == "bundled" else source)
+    named = str(source) in ("bundled", *BUNDLED) and path != Path(source)
+    origin = f"the bundled model {path.stem}" if named else str(path)
     if path.suffix == ".onnx":
         model = load_model_weights(path)
         return Initial(origin, model.network, model.classes, folded=True)

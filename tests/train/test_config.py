@@ -144,9 +144,14 @@ def test_the_documents_example_and_the_recipe_validate(root):
     text = (root / "docs/training.md").read_text()
     example = text.split("```toml\n")[1].split("```")[0]
     assert parse_config(tomllib.loads(example), "docs").outputs == 3
-    recipe = (root / "train/recipes/simulated12.toml").read_text()
+
+
+@pytest.mark.parametrize("name", ["simulated12", "two_sources", "fast"])
+def test_the_recipes_validate(root, name):
+    recipe = (root / f"train/recipes/{name}.toml").read_text()
     config = parse_config(tomllib.loads(recipe), "recipe")
     assert [entry.name for entry in config.classes if not entry.report] == ["fiducial"]
+    assert config.data.fully_annotated
 
 
 def keys(model):
@@ -190,7 +195,7 @@ def test_the_documents_name_every_key_and_its_default(root):
 def test_the_recipe_describes_the_bundled_model(root):
     recipe = (root / "train/recipes/simulated12.toml").read_text()
     wanted = make_card(parse_config(tomllib.loads(recipe), "recipe")).to_dict()
-    bundled = read_card(root / "engine/data/default.onnx").to_dict()
+    bundled = read_card(root / "engine/data/standard.onnx").to_dict()
     for card in (wanted, bundled):
         card.pop("weights_digest")
     assert bundled == wanted

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 import torch
 
+from dep.engine.bundled import bundled_model
 from dep.engine.model_file import onnx_metadata
-from dep.engine.picker import DEFAULT_MODEL
 from dep.export import export_onnx
 from dep.train import (
     CheckpointError,
@@ -60,17 +60,16 @@ def noise(edge, seed=0):
 
 
 def test_the_bundled_model_computes_the_same_in_torch():
-    model = load_model_weights(DEFAULT_MODEL)
+    model = load_model_weights(bundled_model())
     tile = noise(96)
-    expected = logits_of_file(DEFAULT_MODEL, tile)
+    expected = logits_of_file(bundled_model(), tile)
     assert np.abs(logits_of(model.network, tile) - expected).max() < 1e-4
     assert np.abs(expected).max() > 1
     assert model.classes[:2] == ("1s3x", "3qm1")
     assert model.network.config.outputs == len(model.classes) + 1
 
 
-@pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize(("half", "told"), [(False, True), (True, False)])
 def test_an_exported_model_gives_its_network_back(run_files, tmp_path, half, told):
     values = config_values(load_config(run_files.config))
     values["network"] |= {"activation": "elu", "residual": not half}
@@ -253,7 +252,7 @@ def test_a_configuration_with_a_network_keeps_it(run_files):
 
 def test_what_is_no_model_is_refused(tmp_path):
     path = tmp_path / "x.onnx"
-    path.write_bytes(DEFAULT_MODEL.read_bytes())
+    path.write_bytes(bundled_model().read_bytes())
     model = onnx.load(str(path))
     weight = next(
         i for i in model.graph.initializer if i.name.endswith("conv2.conv.bias")
