@@ -1,4 +1,4 @@
-"""Makes the second source of the bundled models' training data: our own simulator.
+"""Makes a second source of training data for the twelve molecules: our own simulator.
 
     python train/recipes/second_source.py FOLDER --templates MAPS [--jobs 2]
 
