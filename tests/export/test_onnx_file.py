@@ -94,7 +94,7 @@ def test_the_file_tells_nothing_of_the_machine_that_made_it(checkpoint, tmp_path
     for part in (str(tmp_path), ".py", "site-packages"):
         assert part.encode() not in content
     model = onnx.load(tmp_path / "m.onnx")
-    assert [entry.key for entry in model.metadata_props] == ["dep.card"]
+    assert [entry.key for entry in model.metadata_props] == ["dep.card", "dep.network"]
     assert not [n for n in model.graph.node if n.op_type == "BatchNormalization"]
 
 
