@@ -148,8 +148,10 @@ def test_a_second_ctrl_c_is_not_held_back():
 
 
 def test_nobody_listens_for_sigterm_where_nobody_did():
-    before = signal.getsignal(signal.SIGTERM)
-    assert before == signal.SIG_DFL
-    with Interruption() as interruption:
-        interruption.listen()
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with Interruption() as interruption:
+            interruption.listen()
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
