@@ -59,6 +59,9 @@ HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "train" / "recipes" / "simulated12.toml"
 RESULTS = HERE / "results" / "accuracy.jsonl"
 STEP_TIMES = HERE / "results" / "step_times.json"
+# Tomograms from this number on are our own simulator's.
+SECOND_SOURCE = 1000
+SECOND_FOLDER = HERE.parent / "runs" / "second_source"
 # Searched on the validation tomogram, for every variant alike.
 T_SEG = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 T_LM = (0.1, 0.25, 0.4)
@@ -68,6 +71,8 @@ def configure(variant: Variant, data: Path, steps: int, seed: int) -> dict[str, 
     """Return the recipe's values with the variant's changes."""
     values: dict[str, Any] = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
     values["data"] = {
+        # A thinned-out annotation says nothing about the other places.
+        "fully_annotated": variant.particles is None,
         "train": [_source(data, number) for number in variant.train_on],
         "validate": [_source(data, 9)],
     }
@@ -85,6 +90,8 @@ def configure(variant: Variant, data: Path, steps: int, seed: int) -> dict[str, 
 
 def _source(data: Path, number: int) -> dict[str, Any]:
     stem = data / "tomograms" / f"tomo_{number:04d}"
+    if number >= SECOND_SOURCE:  # of train/recipes/second_source.py
+        stem = SECOND_FOLDER / f"sim_{number}"
     return {
         "tomogram": str(stem.with_suffix(".mrc")),
         "coordinates": str(stem.with_suffix(".csv")),

@@ -53,6 +53,8 @@ class Study:
 
 FAST: dict[str, Any] = {"network.widths": [16, 32, 64, 96]}
 
+PARTLY: dict[str, Any] = {**FAST, "loss.trimmed": 0.02}
+
 # The published architecture and recipe (docs/accuracy.md says where from), the parts
 # that concern training and picking alike. bfloat16 is granted: it doubles its steps.
 PUBLISHED: dict[str, Any] = {
@@ -102,7 +104,7 @@ STUDIES = {
         Study(
             "networks",
             "members of the family, equal time",
-            4.0,
+            8.0,
             (
                 Variant("standard", seeds=(0, 1, 2)),
                 Variant("fast", FAST, timed_as="fast"),
@@ -132,9 +134,15 @@ STUDIES = {
             ),
         ),
         Study(
+            "cross",
+            "trained on our own simulator, tested on the other",
+            8.0,
+            (Variant("own simulator", train_on=tuple(range(1000, 1008))),),
+        ),
+        Study(
             "ablations",
             "what each part is worth, on the fast network, equal steps",
-            2.0,
+            3.5,
             (
                 Variant("as it is", FAST, "fast", seeds=(0, 1, 2)),
                 Variant("label ball", {**FAST, "labels.kind": "ball"}, "fast"),
@@ -175,9 +183,27 @@ STUDIES = {
                 ),
                 Variant("per class", {**FAST, "picking.assembly": "per_class"}, "fast"),
                 Variant("centres off by 0.5-0.7 r", FAST, "fast", displaced=(0.5, 0.7)),
-                Variant("50 particles", FAST, "fast", particles=50),
-                Variant("150 particles", FAST, "fast", particles=150),
-                Variant("500 particles", FAST, "fast", particles=500),
+                Variant("50 particles", PARTLY, "fast", particles=50),
+                Variant("150 particles", PARTLY, "fast", particles=150),
+                Variant("500 particles", PARTLY, "fast", particles=500),
+                Variant(
+                    "150 particles, 10 % trimmed",
+                    {**FAST, "loss.trimmed": 0.1},
+                    "fast",
+                    particles=150,
+                ),
+                Variant(
+                    "150 particles, the rest background",
+                    {**FAST, "loss.unannotated": "background"},
+                    "fast",
+                    particles=150,
+                ),
+                Variant(
+                    "150 particles, the rest ignored",
+                    {**FAST, "loss.unannotated": "ignore"},
+                    "fast",
+                    particles=150,
+                ),
             ),
         ),
     )
