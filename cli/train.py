@@ -124,6 +124,10 @@ def train(
             checkpoint = fit(settings, folder, resume=resume, init=init, progress=show)
         except (CheckpointError, ConfigError, TrainingError) as error:
             fail(str(error), FAILED)
+        except KeyboardInterrupt:
+            if (folder / "last.ckpt").exists():
+                say(f"saved; go on with: dep train {config} -o {folder} --resume")
+            raise
         reporter.done(settings.name, checkpoint=str(checkpoint), **facts)
     typer.echo(f"checkpoint: {checkpoint}")
     typer.echo(f"run:        {folder / 'summary.json'}, curves.png, overlay_*.png")
