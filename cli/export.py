@@ -3,12 +3,18 @@
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from dep.cli.failure import FAILED, UsageError, fail, guarded, need
 from dep.cli.wording import print_json
+
+if TYPE_CHECKING:
+    from dep.export import Published
+
+
+PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 @guarded
@@ -16,7 +22,9 @@ def export(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            metavar="CHECKPOINT", help="Made by `dep train`.", readable=False
+            metavar="CHECKPOINT",
+            help="Made by `dep train`, or by the published DeepETPicker.",
+            readable=False,
         ),
     ],
     out: Annotated[
@@ -25,7 +33,12 @@ def export(
             "--out", "-o", metavar="MODEL.onnx", help="File to write.", readable=False
         ),
     ],
-    precision: Annotated[str, typer.Option(help="Of the arithmetic: fp32.")] = "fp32",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of the arithmetic that the file asks for: fp32, fp16 or bf16."
+        ),
+    ] = "fp32",
     half_weights: Annotated[
         bool,
         typer.Option(
@@ -48,6 +61,31 @@ def export(
     t_dist: Annotated[
         float | None, typer.Option(help="Least distance of two picks, voxels.")
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME:DIAMETER,...",
+            help="For a published checkpoint: its classes in order, diameters in Å.",
+        ),
+    ] = None,
+    voxel_size: Annotated[
+        float | None,
+        typer.Option(help="For a published checkpoint: Å, of its training tomograms."),
+    ] = None,
+    contrast: Annotated[
+        str | None,
+        typer.Option(
+            help="For a published checkpoint: particles are dark or bright "
+            "[default: dark]."
+        ),
+    ] = None,
+    label_diameter: Annotated[
+        int | None,
+        typer.Option(
+            help="For a published checkpoint: of its training's labels, voxels "
+            "[default: 7]."
+        ),
+    ] = None,
     check_on: Annotated[
         Path | None,
         typer.Option(
@@ -68,6 +106,10 @@ def export(
     The file is opened and compared with the network on real tiles, scores and picks,
     before it takes its name. Tile and thresholds go into the card; those not given are
     the training configuration's. Needs the extra `train`.
+
+    A checkpoint of the published DeepETPicker says nothing of its classes: name them
+    with --classes and --voxel-size. Its tile is 72 and its margin 12, unless it was
+    trained on other patches.
     """
     if out.suffix == ".plan":
         message = f"{out}: TensorRT plans cannot be written yet; export to .onnx"
@@ -75,17 +117,18 @@ def export(
     if out.suffix != ".onnx":
         message = f"{out}: expected a name that ends in .onnx"
         raise UsageError(message)
-    if precision != "fp32":
-        message = (
-            f"--precision {precision}: models are exported with float32 arithmetic "
-            "(fp32); --half-weights halves the file"
-        )
+    if precision not in PRECISIONS:
+        message = f"--precision {precision}: expected one of {', '.join(PRECISIONS)}"
+        raise UsageError(message)
+    if half_weights and precision != "fp32":
+        message = f"--half-weights: weights are half as large with {precision} already"
         raise UsageError(message)
     if os.path.lexists(out) and not overwrite:
         message = f"{out} exists already; replace it with --overwrite"
         raise UsageError(message)
     _check_folder(out)
     need(("torch", "onnx", "onnxscript", "pydantic"), "train", "export")
+    from dep.engine.errors import CardError
     from dep.export import ExportError, export_onnx
     from dep.train.checkpoint import CheckpointError
     from dep.train.config import ConfigError
@@ -98,14 +141,19 @@ def export(
         "t_dist": t_dist,
     }
     try:
+        published = _published(
+            checkpoint, classes, voxel_size, contrast, label_diameter
+        )
         card, comparison = export_onnx(
             checkpoint,
             out,
+            precision=cast("Any", precision),
+            published=published,
             half_weights=half_weights,
             picking={key: value for key, value in given.items() if value is not None},
             check_on=check_on,
         )
-    except (CheckpointError, ConfigError, ExportError) as error:
+    except (CardError, CheckpointError, ConfigError, ExportError) as error:
         fail(str(error), FAILED)
     if as_json:
         document = {"card": card.to_dict(), "comparison": asdict(comparison)}
@@ -114,6 +162,31 @@ def export(
     typer.echo(f"compared:  {comparison}")
     typer.echo(f"model:     {out} ({out.stat().st_size / 1e6:.1f} MB)")
     typer.echo(f"next:      dep pick TOMOGRAM.mrc --engine {out}")
+
+
+def _published(
+    checkpoint: Path,
+    classes: str | None,
+    voxel_size: float | None,
+    contrast: str | None,
+    label_diameter: int | None,
+) -> "Published | None":
+    """Gather what a published checkpoint does not say."""
+    from dep.export import Published, parse_classes
+
+    told = {"contrast": contrast, "label_diameter": label_diameter}
+    told = {key: value for key, value in told.items() if value is not None}
+    if classes is None and voxel_size is None and not told:
+        return None
+    if classes is None or voxel_size is None:
+        message = (
+            "expected both --classes and --voxel-size, which describe a checkpoint of "
+            "the published tool"
+        )
+        raise UsageError(message)
+    return Published(
+        parse_classes(classes), voxel_size, name=checkpoint.stem, **cast("Any", told)
+    )
 
 
 def _check_folder(out: Path) -> None:

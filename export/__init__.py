@@ -1,5 +1,7 @@
 """A checkpoint in, a model file out."""
 
-from dep.export.onnx_file import ExportError, export_onnx
+from dep.export.errors import ExportError
+from dep.export.onnx_file import export_onnx
+from dep.export.published import Published, parse_classes
 
-__all__ = ["ExportError", "export_onnx"]
+__all__ = ["ExportError", "Published", "export_onnx", "parse_classes"]

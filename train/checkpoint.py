@@ -13,10 +13,14 @@ import torch
 from torch import Tensor
 
 from dep.engine.errors import DepError
+from dep.train.inert import load_inert
 from dep.train.network import Activation, NetworkConfig, ResUNet3D
 
 FORMAT = "dep-checkpoint"
 VERSION = 1
+
+_ANCHOR = "encoders.0.basic_module.conv1.conv.weight"
+_LAYERS = ("encoders.", "decoders.", "final_conv.", "stem.", "head.")
 
 # What the restricted unpickler raises on bytes that are no pickle at all.
 _DAMAGED = (
@@ -64,7 +68,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint of ours or of the published tool (DeepETPicker).
 
     The pickle inside is read by torch's restricted loader: tensors and plain
-    containers only, no code is run.
+    containers only. Where a checkpoint holds other objects too, as those of older
+    trainers do, they are stepped over (`dep.train.inert`). No code of the file is run.
 
     Raises
     ------
@@ -81,13 +86,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise CheckpointError(msg) from error
-    except pickle.UnpicklingError as error:
-        msg = (
-            f"{path}: expected tensors and plain values; found other pickled objects, "
-            "which are not loaded because they could run code. Save its state_dict "
-            "alone and try again."
-        )
-        raise CheckpointError(msg) from error
+    except pickle.UnpicklingError:
+        content = _without_objects(path)
     except _DAMAGED as error:
         msg = f"{path}: not a PyTorch checkpoint, or truncated"
         raise CheckpointError(msg) from error
@@ -100,6 +100,15 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if content.get("format") == FORMAT:
         return _own(path, content)
     return _published(path, content)
+
+
+def _without_objects(path: Path) -> object:
+    """Read what torch's restricted loader refuses: tensors beside other objects."""
+    try:
+        return load_inert(path)
+    except (OSError, pickle.UnpicklingError, *_DAMAGED) as error:
+        msg = f"{path}: not a PyTorch checkpoint, or truncated"
+        raise CheckpointError(msg) from error
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -142,17 +151,36 @@ def _own(path: Path, content: dict[str, Any]) -> Checkpoint:
 
 
 def _published(path: Path, content: dict[str, Any]) -> Checkpoint:
-    """Read the layout of REFERENCE: `state_dict` with keys `model.` + layer name."""
+    """Read the layout of REFERENCE: `state_dict` with keys `model.` + layer name.
+
+    Any other prefix will do (`module.`, `model.module.`, none), and whatever is beside
+    the network under the prefix of another (losses, metrics) is left out.
+    """
     state = content.get("state_dict", content)
-    if not isinstance(state, dict) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
+    if not isinstance(state, dict):
+        msg = f"{path}: expected a state_dict, found {type(state).__name__}"
+        raise CheckpointError(msg)
+    tensors = {
+        str(key): value for key, value in state.items() if isinstance(value, Tensor)
+    }
+    prefix = next(
+        (name.removesuffix(_ANCHOR) for name in tensors if name.endswith(_ANCHOR)), None
+    )
+    if prefix is None:
         msg = (
-            f"{path}: expected a state_dict of tensors, found keys "
-            f"{sorted(map(str, content))[:8]}"
+            f"{path}: expected a state_dict with the layers of a 3D ResUNet "
+            f"({_ANCHOR}, ...), found the keys {sorted(map(str, state))[:8]}"
         )
         raise CheckpointError(msg)
-    weights = {str(key).removeprefix("model."): value for key, value in state.items()}
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+    if not prefix:  # nothing tells the network's layers from what is beside them
+        weights = {
+            name: value for name, value in weights.items() if name.startswith(_LAYERS)
+        }
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
     config = infer_network(path, shapes)
     network = ResUNet3D(config)
@@ -161,10 +189,11 @@ def _published(path: Path, content: dict[str, Any]) -> Checkpoint:
     except RuntimeError as error:
         msg = f"{path}: the weights fit no network of the published family: {error}"
         raise CheckpointError(msg) from error
+    step = content.get("global_step", 0)
     return Checkpoint(
         network=network.eval(),
         config=None,
-        step=int(content.get("global_step", 0)),
+        step=step if isinstance(step, int) else 0,
         training=None,
         software="published DeepETPicker checkpoint",
     )

@@ -26,6 +26,8 @@ class DeployedNetwork(nn.Module):
     Softmax and its sums are computed in float32 whatever the type of the weights.
     """
 
+    dtype = torch.float32
+
     def __init__(self, network: ResUNet3D, report: Sequence[bool]) -> None:
         super().__init__()
         classes = max(1, network.config.outputs - 1)
@@ -43,9 +45,16 @@ class DeployedNetwork(nn.Module):
         self.register_buffer("kept", torch.tensor(kept), persistent=False)
         self.register_buffer("background", torch.tensor([0, *hidden]), persistent=False)
 
+    def typed(self, dtype: torch.dtype) -> "DeployedNetwork":
+        """Return a copy whose network computes in `dtype`; scores stay float32."""
+        typed = copy.deepcopy(self)
+        typed.network.to(dtype)
+        typed.dtype = dtype
+        return typed
+
     def forward(self, tomogram: Tensor) -> Tensor:
         """Return the scores of a batch of tiles."""
-        logits = self.network(tomogram).float()
+        logits = self.network(tomogram.to(self.dtype)).float()
         if not self.softmax:
             return torch.sigmoid(logits)
         scores = torch.softmax(logits, dim=1)

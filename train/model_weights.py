@@ -86,6 +86,16 @@ def load_model_weights(path: str | Path) -> ModelWeights:
         config = _inferred(path, weights, [node.op_type for node in model.graph.node])
         classes = _class_names(card.class_names, config, model.graph.node, arrays)
     network = ResUNet3D(config)
+    used = {
+        name.removeprefix(PREFIX).removesuffix(HALF)
+        for node in model.graph.node
+        for name in node.input
+    }
+    for name, value in network.state_dict().items():
+        layer, _, last = name.rpartition(".")
+        if last == "bias" and f"{layer}.weight" in weights and name not in used:
+            # The exporter leaves out biases that are zero.
+            weights.setdefault(name, torch.zeros_like(value))
     try:
         network.load_state_dict({**weights, **identities(network)})
     except RuntimeError as error:

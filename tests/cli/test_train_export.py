@@ -3,6 +3,9 @@
 import importlib.util
 
 import pytest
+import torch
+
+from dep.train import NetworkConfig, ResUNet3D
 
 
 def test_a_configuration_becomes_a_model_that_picks(dep, run_files, tmp_path):
@@ -102,7 +105,7 @@ def test_a_plan_cannot_be_written_yet(dep):
 
 
 @pytest.mark.parametrize(
-    "words", [("-o", "model.pt"), ("-o", "m.onnx", "--precision", "int8")]
+    "words", [("-o", "model.pt"), ("-o", "m.onnx", "--precision", "int4")]
 )
 def test_what_cannot_be_exported_is_wrong_use(dep, words):
     assert dep("export", "model.ckpt", *words).status == 2
@@ -129,3 +132,28 @@ def test_a_missing_checkpoint_is_named(dep, tmp_path):
     outcome = dep("export", tmp_path / "none.ckpt", "-o", tmp_path / "m.onnx")
     assert outcome.status == 1
     assert "none.ckpt" in outcome.err
+
+
+def test_a_published_checkpoint_becomes_a_model_that_picks(
+    dep, make_tomogram, tmp_path
+):
+    state = ResUNet3D(NetworkConfig(3, (4, 8))).state_dict()
+    torch.save(
+        {"state_dict": {"model." + k: v for k, v in state.items()}, "global_step": 5},
+        tmp_path / "x.ckpt",
+    )
+    out = tmp_path / "m.onnx"
+    words = ("--classes", "a:100,b:120", "--tile", 24, "--margin", 4)
+    outcome = dep("export", tmp_path / "x.ckpt", "-o", out, *words)
+    assert outcome.status == 2
+    assert "--voxel-size" in outcome.err
+    outcome = dep(
+        "export", tmp_path / "x.ckpt", "-o", out, *words, "--voxel-size", 10, "--json"
+    )
+    assert outcome.status == 0, outcome.err
+    card = outcome.json["card"]
+    assert (card["name"], card["contrast"], card["t_dist"]) == ("x", "dark", 6.0)
+    make_tomogram(tmp_path / "t.mrc")
+    outcome = dep("pick", tmp_path / "t.mrc", "--engine", out, "-o", tmp_path / "picks")
+    assert outcome.status == 0, outcome.err
+    assert (tmp_path / "picks" / "t.csv").exists()

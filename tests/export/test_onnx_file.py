@@ -9,7 +9,7 @@ from dep.engine.model_file import read_card
 from dep.engine.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 from dep.export import ExportError, export_onnx
 from dep.export.verify import compare
-from dep.train import CheckpointError, ConfigError, load_checkpoint, load_config, train
+from dep.train import ConfigError, load_checkpoint, load_config, train
 from dep.train.deployed import DeployedNetwork, fold_batch_norm
 from dep.train.network import NetworkConfig, ResUNet3D
 from dep.train.runtime import TorchRuntime
@@ -127,7 +127,7 @@ def test_weights_beyond_half_precision_are_refused(checkpoint, tmp_path, monkeyp
 def test_a_published_checkpoint_says_what_it_lacks(tmp_path):
     path = tmp_path / "x.ckpt"
     torch.save({"state_dict": ResUNet3D(NetworkConfig(2, (4, 8))).state_dict()}, path)
-    with pytest.raises(CheckpointError, match="voxel size"):
+    with pytest.raises(ExportError, match="--voxel-size"):
         export_onnx(path, tmp_path / "m.onnx")
 
 

@@ -60,7 +60,7 @@ def test_two_ranks_end_with_one_network(two_devices, tmp_path, monkeypatch, capf
     path = train(load_config(two_devices), tmp_path / "run", progress=reports.append)
     assert capfd.readouterr() == ("", "")
     first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in "01")
-    assert first[2:] == second[2:]
+    assert str(first[2:]) == str(second[2:])  # text: a distance may be nan
     assert (first[2]["validated"], first[3]) == (5, "gloo")
     for a, b in zip(first[:2], second[:2], strict=True):
         assert a.keys() == b.keys()

@@ -113,12 +113,12 @@ def test_coordinate_free_network_does_not_know_where_it_is(stem_stride):
     config = NetworkConfig(2, (4, 6), False, True, stem_stride)
     network = ResUNet3D(config).eval()
     step = config.multiple
-    volume = torch.randn(1, 1, 48, 48, 48 + step)
+    volume = torch.randn(1, 1, 80, 80, 80 + step)
     with torch.no_grad():
-        left = network(volume[..., :48])
+        left = network(volume[..., :80])
         right = network(volume[..., step:])
-    inner = slice(20, 24)  # further from any border than the network can see
-    a = left[..., inner, inner, slice(20 + step, 24 + step)]
+    inner = slice(36, 40)  # further from any border than the network can see
+    a = left[..., inner, inner, slice(36 + step, 40 + step)]
     b = right[..., inner, inner, inner]
     torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 
