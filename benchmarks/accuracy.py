@@ -106,12 +106,17 @@ def annotate(values: dict[str, Any], variant: Variant, seed: int, folder: Path) 
     diameters = {
         one["name"]: one["diameter"] / values["voxel_size"] for one in values["classes"]
     }
+    missing = set(diameters)  # whoever annotates 50 particles shows each class once
     for source in values["data"]["train"]:
         with Path(source["coordinates"]).open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["class"] in diameters]
         if variant.particles is not None:
             share = variant.particles // len(values["data"]["train"])
-            rows = [rows[k] for k in sorted(rng.permutation(len(rows))[:share])]
+            drawn = [rows[k] for k in rng.permutation(len(rows))]
+            if variant.particles < 10 * len(diameters):
+                drawn = _first_of_each(drawn, missing)
+            rows = drawn[:share]
+            missing -= {row["class"] for row in rows}
         shape = open_volume(source["tomogram"]).shape
         for row in rows:
             radius = diameters[row["class"]] / 2
@@ -125,6 +130,15 @@ def annotate(values: dict[str, Any], variant: Variant, seed: int, folder: Path) 
             writer.writeheader()
             writer.writerows(rows)
         source["coordinates"] = str(path)
+
+
+def _first_of_each(
+    rows: list[dict[str, str]], classes: set[str]
+) -> list[dict[str, str]]:
+    """Move the first particle of each of `classes` to the front."""
+    first = {row["class"]: row for row in reversed(rows) if row["class"] in classes}
+    front = list(first.values())
+    return front + [row for row in rows if row not in front]
 
 
 class Replay:
@@ -287,7 +301,8 @@ def one(study: Study, variant: Variant, seed: int, data: Path, keep: Path) -> No
         values = configure(variant, data, steps, seed)
         annotate(values, variant, seed, folder)
         config = parse_config(values, name, base=data)
-        checkpoint = train(config, keep / name, init=variant.init)
+        init = None if variant.init is None else keep / variant.init / "model.ckpt"
+        checkpoint = train(config, keep / name, init=init)
         trained = time.perf_counter() - start
         model = folder / "model.onnx"
         card, _ = export_onnx(checkpoint, model)

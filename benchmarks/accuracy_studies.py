@@ -27,7 +27,7 @@ class Variant:
     displaced
         Range of the centres' displacement, in particle radii.
     init
-        Checkpoint to start from.
+        Run to start from, "study-variant-seed", among those kept.
     """
 
     name: str
@@ -53,6 +53,10 @@ class Study:
 
 FAST: dict[str, Any] = {"network.widths": [16, 32, 64, 96]}
 
+DICE: dict[str, Any] = {"loss.class_term": 0.0, "loss.cross_entropy": 0.0}
+INTERPOLATED: dict[str, Any] = {"network.head": "interpolated"}
+THREE_LEVELS: dict[str, Any] = {"network.widths": [32, 64, 96]}
+NO_NOISE: dict[str, Any] = {"augmentation.noise": 0.0}
 PARTLY: dict[str, Any] = {"loss.trimmed": 0.02}
 NO_AUGMENTATION: dict[str, Any] = {
     "augmentation.mirror": False,
@@ -144,6 +148,34 @@ STUDIES = {
                     {"network.stem_stride": 1, "network.widths": [16, 32, 48, 64]},
                     timed_as="full-resolution",
                 ),
+            ),
+        ),
+        Study(
+            "recipe",
+            "what the ablations suggest, together: Dice as the only loss, on several "
+            "members; equal time",
+            8.0,
+            (
+                Variant("Dice, interpolated head", {**DICE, **INTERPOLATED}),
+                Variant("Dice and class term", {"loss.cross_entropy": 0.0}),
+                Variant(
+                    "Dice, interpolated head, three levels",
+                    {**DICE, **INTERPOLATED, **THREE_LEVELS},
+                ),
+                Variant("Dice", DICE, seeds=(1, 2)),
+                Variant("Dice, fast", {**DICE, **FAST}, timed_as="fast"),
+                Variant(
+                    "Dice, 150 particles, the rest ignored",
+                    {**DICE, "loss.unannotated": "ignore"},
+                    particles=150,
+                ),
+                Variant(
+                    "Dice, 150 particles, 2 % trimmed",
+                    {**DICE, **PARTLY},
+                    particles=150,
+                ),
+                Variant("Dice, no noise augmentation", {**DICE, **NO_NOISE}),
+                Variant("Dice, three levels", {**DICE, **THREE_LEVELS}),
             ),
         ),
         Study(

@@ -64,8 +64,8 @@ def published(path, network, seed=0, **beside):
     return made.eval()
 
 
-# An untrained network of 20 classes is never sure of one: with bfloat16's eight bits its
-# picks differ, and the export rightly refuses to write.
+# An untrained network of 20 classes is never sure of one: with bfloat16's eight bits
+# its picks differ, and the export rightly refuses to write.
 @pytest.mark.parametrize("coordinates", [True, False])
 @pytest.mark.parametrize(
     ("precision", "classes"),
