@@ -46,3 +46,7 @@ class SettingError(DepError, ValueError):
 
 class PicksError(DepError):
     """A coordinate file that cannot be read or written."""
+
+
+class StoppedError(DepError):
+    """The caller asked to stop before everything was picked."""

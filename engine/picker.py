@@ -1,16 +1,14 @@
 """Open a model once, pick many tomograms."""
 
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from os import PathLike
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Self, Unpack
 
 from dep.engine.bundled import model_path
-from dep.engine.card import ModelCard
 from dep.engine.choices import (
     Device,
     KernelBackend,
@@ -18,24 +16,22 @@ from dep.engine.choices import (
     RuntimeName,
     RuntimePrecision,
 )
-from dep.engine.errors import (
-    DepError,
-    DeviceError,
-    TomogramError,
+from dep.engine.errors import DepError, DeviceError, TomogramError
+from dep.engine.job import (
+    PickOptions,
+    Prepared,
+    Request,
+    Tomogram,
+    conclude,
+    prepare,
 )
 from dep.engine.kernel_choice import check_kernels
+from dep.engine.many import Advance, Line, Outcome
 from dep.engine.model_file import read_card
-from dep.engine.normalise import Normaliser, measure
 from dep.engine.picks import ModelIdentity, Picks
 from dep.engine.pipeline import Streamed, stream
-from dep.engine.resample import ResampledVolume
 from dep.engine.runtime import Runtime, open_runtime
-from dep.engine.settings import PickSettings
-from dep.engine.stats import PickStats
-from dep.engine.tiles import TilePlan, plan_tiles
-from dep.engine.volume import Volume, open_volume
-from dep.engine.voxel_frame import fit_voxel_size
-from dep.kernels import deduplicate
+from dep.engine.settings import PickSettings, SettingOptions
 
 
 class Picker:
@@ -95,7 +91,7 @@ class Picker:
     ) -> None:
         check_kernels(kernels)
         self.path = model_path(model)
-        self.card: ModelCard = read_card(self.path)
+        self.card = read_card(self.path)
         self.model = ModelIdentity.of(self.card, self.path)
         self.runtime: Runtime = open_runtime(
             self.path,
@@ -112,7 +108,7 @@ class Picker:
 
     def pick(
         self,
-        tomogram: str | PathLike[str] | NDArray[Any],
+        tomogram: Tomogram,
         voxel_size: float | None = None,
         *,
         name: str | None = None,
@@ -162,109 +158,123 @@ class Picker:
         DeviceError
             The runtime failed.
         """
-        settings = PickSettings.of(
-            self.card,
+        request = self._request(
+            tomogram,
+            voxel_size=voxel_size,
+            name=name,
+            ignore_voxel_size=ignore_voxel_size,
+            invert=invert,
+            rescale=rescale,
             t_seg=t_seg,
             t_lm=t_lm,
             t_dist=t_dist,
             iterations=iterations,
-            invert=invert,
-            rescale=rescale,
         )
+        return self._finish(self._prepare(request, progress), progress)
+
+    def pick_many(
+        self,
+        tomograms: Iterable[Tomogram | tuple[str, Tomogram]],
+        *,
+        progress: Callable[[Advance], None] | None = None,
+        stop: threading.Event | None = None,
+        **options: Unpack[PickOptions],
+    ) -> Iterator[Outcome]:
+        """Pick tomograms one after the other and give each result when it is there.
+
+        The next tomogram is opened and measured while the network has this one, and
+        the caller's work on a result runs beside the network too. At most two open
+        tomograms and three results exist at a time.
+
+        Parameters
+        ----------
+        tomograms : iterable of paths, arrays (z, y, x), or pairs (name, either)
+            Taken as they are needed.
+        progress : callable, optional
+            Called with every `Advance`, from the threads that work. What it raises
+            ends the picking and is raised here.
+        stop : threading.Event, optional
+            Set it from anywhere to stop after the batch at hand. Not taking the
+            remaining results (leaving the loop) stops just as soon.
+        **options
+            As for `pick`, for all of them.
+
+        Yields
+        ------
+        Outcome
+            In the order given. One tomogram that fails does not stop the others: its
+            outcome holds the error.
+
+        Raises
+        ------
+        SettingError
+            A setting out of range.
+        StoppedError
+            While results are taken: `stop` was set. Those that were there have been
+            given.
+        """
+        every = self._request("", **options)
+
+        def named(one: Tomogram | tuple[str, Tomogram]) -> Request:
+            name, tomogram = one if isinstance(one, tuple) else (every.name, one)
+            return replace(every, tomogram=tomogram, name=name)
+
+        line = Line(
+            map(named, tomograms),
+            self._prepare,
+            self._finish,
+            progress,
+            stop or threading.Event(),
+        )
+        return line.results()
+
+    def _request(
+        self,
+        tomogram: Tomogram,
+        *,
+        voxel_size: float | None = None,
+        name: str | None = None,
+        ignore_voxel_size: bool = False,
+        **settings: Unpack[SettingOptions],
+    ) -> Request:
+        return Request(
+            tomogram,
+            PickSettings.of(self.card, **settings),
+            voxel_size,
+            name,
+            ignore_voxel_size,
+        )
+
+    def _prepare(self, request: Request, progress: Progress | None) -> Prepared:
         try:
-            return self._pick(
-                settings, tomogram, voxel_size, name, ignore_voxel_size, progress
+            return prepare(request, self.card, progress)
+        except MemoryError as error:
+            raise request.out_of_memory(error) from error
+
+    def _finish(self, prepared: Prepared, progress: Progress | None) -> Picks:
+        """Stream an open tomogram, close it, and make picks of what was found."""
+        started = perf_counter() - prepared.opening - prepared.measuring
+        try:
+            with prepared:
+                streamed = self._stream(prepared, progress)
+            if progress is not None:
+                tiles = len(prepared.plan)
+                progress(tiles, tiles, "deduplicate")
+            return conclude(
+                prepared,
+                streamed,
+                card=self.card,
+                model=self.model,
+                runtime=self.runtime,
+                kernels=self._kernels,
+                started=started,
             )
         except MemoryError as error:
-            array = isinstance(tomogram, np.ndarray)
-            message = (
-                f"{name or 'tomogram' if array else tomogram}: not enough memory to "
-                f"pick it ({str(error) or 'out of memory'}); end other programs or use "
-                "a machine with more"
-            )
-            raise TomogramError(message) from error
+            raise prepared.request.out_of_memory(error) from error
 
-    def _pick(
-        self,
-        settings: PickSettings,
-        tomogram: str | PathLike[str] | NDArray[Any],
-        voxel_size: float | None,
-        name: str | None,
-        ignore: bool,
-        progress: Progress | None,
-    ) -> Picks:
-        """Pick with settings that are known to be right; see `pick`."""
-        started = perf_counter()
-        card = self.card
-        with open_volume(
-            tomogram,
-            voxel_size,
-            name=name,
-            default_voxel_size=card.voxel_size if ignore else None,
-        ) as volume:
-            source, warnings = fit_voxel_size(
-                volume, card, rescale=settings.rescale, ignore=ignore
-            )
-            plan = plan_tiles(source.shape, card.tile, card.margin)
-            if progress is not None:
-                progress(0, len(plan), "statistics")
-            opened = perf_counter()
-            statistics = measure(source)
-            measured = perf_counter()
-            streamed = self._stream(
-                source,
-                Normaliser.zscore(statistics, invert=settings.invert),
-                plan,
-                settings,
-                progress,
-            )
-        if progress is not None:
-            progress(len(plan), len(plan), "deduplicate")
-        streaming_ended = perf_counter()
-        xyz, class_id, score = _joined(streamed)
-        kept = deduplicate(xyz, score, settings.t_dist, backend=self._kernels)
-        ended = perf_counter()
-        factor = source.factor if isinstance(source, ResampledVolume) else 1.0
-        return Picks(
-            xyz=(xyz[kept].astype(np.float64) * factor).astype(np.float32),
-            class_id=class_id[kept],
-            score=score[kept],
-            classes=card.classes,
-            tomogram=volume.name,
-            shape=volume.shape,
-            voxel_size=volume.voxel_size,
-            model=self.model,
-            settings=settings,
-            stats=PickStats(
-                open=opened - started,
-                statistics=measured - opened,
-                read=streamed.read,
-                network=streamed.network,
-                assemble=streamed.assemble,
-                mp_nms=streamed.mp_nms,
-                deduplicate=ended - streaming_ended,
-                total=ended - started,
-                tiles=len(plan),
-                computed_voxels=plan.computed_voxels,
-                owned_voxels=plan.owned_voxels,
-                candidates=len(xyz),
-                runtime=self.runtime.name,
-                device=self.runtime.device,
-                precision=self.runtime.precision,
-                threads=self.runtime.threads,
-            ),
-            warnings=(*volume.warnings, *warnings, *_nothing(kept, card, volume)),
-        )
-
-    def _stream(
-        self,
-        source: Volume | ResampledVolume,
-        normalise: Normaliser,
-        plan: TilePlan,
-        settings: PickSettings,
-        progress: Progress | None,
-    ) -> Streamed:
+    def _stream(self, prepared: Prepared, progress: Progress | None) -> Streamed:
         """Stream with the network to ourselves, and say which tomogram failed."""
+        source, plan = prepared.source, prepared.plan
         with self._busy:
             if self._closed:
                 message = f"{source.label}: the picker is closed"
@@ -272,10 +282,10 @@ class Picker:
             try:
                 return stream(
                     source,
-                    normalise,
+                    prepared.normalise,
                     plan,
                     self.runtime,
-                    settings,
+                    prepared.request.settings,
                     background=self.card.activation == "softmax",
                     backend=self._kernels,
                     progress=progress,
@@ -306,27 +316,3 @@ class Picker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _joined(
-    streamed: Streamed,
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
-    """Join the candidates of all slabs: xyz (n, 3), class, score."""
-    parts = streamed.candidates
-    return (
-        np.concatenate([part.xyz for part in parts]),
-        np.concatenate([part.class_id for part in parts]),
-        np.concatenate([part.score for part in parts]),
-    )
-
-
-def _nothing(
-    kept: NDArray[np.int64], card: ModelCard, volume: Volume
-) -> tuple[str, ...]:
-    if len(kept):
-        return ()
-    return (
-        f"{volume.label}: nothing was found. The model expects "
-        f"{card.contrast} particles in voxels of {card.voxel_size:g} Å: if they have "
-        "the other contrast here, invert it (--invert).",
-    )

@@ -2,9 +2,21 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 from dep.engine.card import MAX_ITERATIONS, Assembly, ModelCard
 from dep.engine.errors import SettingError
+
+
+class SettingOptions(TypedDict, total=False):
+    """What may be set instead of taking the card's; see `Picker.pick`."""
+
+    invert: bool
+    rescale: bool
+    t_seg: float | None
+    t_lm: float | None
+    t_dist: float | None
+    iterations: int | tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

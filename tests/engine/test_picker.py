@@ -262,7 +262,7 @@ def test_a_lack_of_memory_anywhere_names_the_tomogram(
     def fail(*_args, **_kwargs):
         raise MemoryError(*([detail] if detail else []))
 
-    monkeypatch.setattr(f"dep.engine.picker.{stage}", fail)
+    monkeypatch.setattr(f"dep.engine.job.{stage}", fail)
     words = f"not enough memory to pick it ({detail or 'out of memory'})"
     with Picker(tiny_model) as one:
         with pytest.raises(TomogramError, match=rf"TS_01\.mrc: {re.escape(words)}"):
