@@ -54,6 +54,7 @@ class Study:
 FAST: dict[str, Any] = {"network.widths": [16, 32, 64, 96]}
 
 DICE: dict[str, Any] = {"loss.class_term": 0.0, "loss.cross_entropy": 0.0}
+WHOLE: dict[str, Any] = {**DICE, "loss.foreground": 1.0}
 INTERPOLATED: dict[str, Any] = {"network.head": "interpolated"}
 THREE_LEVELS: dict[str, Any] = {"network.widths": [32, 64, 96]}
 NO_NOISE: dict[str, Any] = {"augmentation.noise": 0.0}
@@ -163,6 +164,11 @@ STUDIES = {
                     {**DICE, **INTERPOLATED, **THREE_LEVELS},
                 ),
                 Variant("Dice", DICE, seeds=(1, 2)),
+                Variant("Dice and foreground", WHOLE, seeds=(0, 1, 2)),
+                Variant(
+                    "Dice and foreground, interpolated head, three levels",
+                    {**WHOLE, **INTERPOLATED, **THREE_LEVELS},
+                ),
                 Variant("Dice, fast", {**DICE, **FAST}, timed_as="fast"),
                 Variant(
                     "Dice, 150 particles, the rest ignored",

@@ -24,6 +24,10 @@ class LossWeights:
         Soft Dice averaged over classes (the paper's loss, alone there).
     cross_entropy
         Mean cross-entropy over all voxels.
+    foreground
+        Soft Dice of all particles against background, whatever their class. The Dice of
+        a class says nothing in batches that it is absent from, so that false picks of
+        it cost next to nothing there; here they always cost.
     class_term
         Mean of -log p(class | foreground) over the foreground voxels. Dice and
         cross-entropy first learn where particles are; this makes the class count from
@@ -42,6 +46,7 @@ class LossWeights:
     dice: float = 1.0
     cross_entropy: float = 1.0
     class_term: float = 1.0
+    foreground: float = 0.0
     unannotated: Unannotated = "trimmed"
     trimmed: float = 0.1
 
@@ -133,6 +138,12 @@ def _classes(
     dice_mean = (dice * present).sum() / present.sum().clamp_min(1)
 
     foreground = target > 0
+    if weights.foreground > 0:
+        # 1 - p(background); what was left out above is 0 in p, and so it stays.
+        whole = (voxels - p[:, 0]).unsqueeze(1)
+        whole_dice = soft_dice(whole, foreground.to(whole.dtype).unsqueeze(1)).mean()
+    else:
+        whole_dice = logits.new_zeros(())
     if weights.class_term > 0 and bool(foreground.any()):
         # log p(class | foreground) = log p(class) - log(1 - p(background))
         inside = target_log_p[foreground]
@@ -144,6 +155,7 @@ def _classes(
         class_term = logits.new_zeros(())
     return (
         weights.dice * dice_mean
+        + weights.foreground * whole_dice
         + weights.cross_entropy * _mean(entropy, counted)
         + weights.class_term * class_term
     )

@@ -54,6 +54,27 @@ def test_class_term_is_blind_to_background():
     assert a > 0
 
 
+def test_foreground_term_is_dice_of_the_particles_whatever_their_class():
+    logits, labels = draw()
+    term = picking_loss(logits, labels, LossWeights(0, 0, 0, 1))
+    p = torch.softmax(logits, 1)
+    direct = soft_dice(p[:, 1:].sum(1, keepdim=True), (labels > 0)[:, None].float())
+    assert term.item() == pytest.approx(direct.item(), abs=1e-6)
+
+
+def test_false_picks_of_an_absent_class_cost_with_the_foreground_term():
+    labels = torch.zeros(1, 8, 8, 8, dtype=torch.int64)
+    labels[:, :2, :2, :2] = 1
+    right = one_hot(labels, 3) * 30
+    false = right.clone()
+    false[:, :, 5, 5, 5] = torch.tensor([0.0, 0.0, 30.0])  # class 2 is nowhere
+    without, with_it = (
+        picking_loss(false, labels, LossWeights(1, 0, 0, weight)).item()
+        for weight in (0, 1)
+    )
+    assert without < 2e-3 < 0.02 < with_it
+
+
 @pytest.mark.parametrize("classes", [1, 4])
 def test_the_truth_costs_next_to_nothing_and_a_step_lowers_the_loss(classes):
     logits, labels = draw(max(classes, 2))
@@ -89,7 +110,7 @@ def logits_of(classes, edge=6):
 
 
 @given(
-    st.integers(1, 4), st.tuples(*[st.sampled_from([0.0, 1.0])] * 3), st.integers(0, 9)
+    st.integers(1, 4), st.tuples(*[st.sampled_from([0.0, 1.0])] * 4), st.integers(0, 9)
 )
 def test_ignored_voxels_could_hold_anything(classes, terms, seed):
     torch.manual_seed(seed)
@@ -113,7 +134,7 @@ def test_ignored_voxels_are_as_good_as_cut_out(classes):
     torch.manual_seed(0)
     labels = torch.randint(0, max(classes, 2), (1, 8, 4, 4))
     logits = torch.randn(1, classes, 8, 4, 4)
-    weights = LossWeights(unannotated="ignore")
+    weights = LossWeights(foreground=1.0, unannotated="ignore")
     half = picking_loss(logits[:, :, :4], labels[:, :4], weights)
     labels[:, 4:] = UNKNOWN
     assert picking_loss(logits, labels, weights).item() == pytest.approx(half.item())
