@@ -10,6 +10,7 @@ import numpy as np
 
 from dep.kernels import backends, reference
 from dep.kernels.arguments import MAX_CLASS, contiguous_rows, thread_count
+from dep.kernels.cuda.assemble import assemble as assemble_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +110,17 @@ def assemble(
             _threads(threads, values=len(scores) * math.prod(extent)),
         )
         return
+    if twin == "cuda":
+        _on_device(
+            scores,
+            labels,
+            probability,
+            (inner, outer, extent),
+            t_seg,
+            joint,
+            background,
+        )
+        return
     core = tuple(slice(o, o + d) for o, d in zip(inner, extent, strict=True))
     place = tuple(slice(o, o + d) for o, d in zip(outer, extent, strict=True))
     labels[place], probability[place] = reference.assemble(
@@ -117,6 +129,40 @@ def assemble(
         joint=joint,
         background=background,
     )
+
+
+def _on_device(
+    scores: NDArray[np.float32] | NDArray[np.float16],
+    labels: NDArray[np.uint8],
+    probability: NDArray[np.uint8],
+    place: tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]],
+    t_seg: float,
+    joint: bool,
+    background: bool,
+) -> None:
+    """Assemble one core on the CUDA device and copy it into the slabs."""
+    inner, outer, extent = place
+    if 0 in extent:
+        return
+    device = backends.cuda_device()
+    core = tuple(slice(o, o + d) for o, d in zip(inner, extent, strict=True))
+    # Only the core goes there; the kernel takes cubes, so that it is put into one.
+    edge = max(extent)
+    cube = np.zeros((1, len(scores), edge, edge, edge), scores.dtype)
+    cube[0, :, : extent[0], : extent[1], : extent[2]] = scores[(slice(None), *core)]
+    there = device.empty(extent, np.uint8), device.empty(extent, np.uint8)
+    assemble_there(
+        device,
+        device.upload(cube),
+        "f16" if scores.dtype == np.float16 else "f32",
+        *there,
+        [((0, 0, 0), (0, 0, 0), extent)],
+        t_seg=t_seg,
+        joint=joint,
+        background=background,
+    )
+    target = tuple(slice(o, o + d) for o, d in zip(outer, extent, strict=True))
+    labels[target], probability[target] = (device.download(one) for one in there)
 
 
 def _threads(threads: int | None, values: int) -> int:

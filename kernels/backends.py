@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from dep.kernels.cuda.device import Device
+
 Backend = Literal["auto", "reference", "c", "cuda"]
 
 
@@ -15,7 +17,7 @@ class BackendError(RuntimeError):
     """The twin asked for cannot run here; the message says what is missing."""
 
 
-def resolve(backend: str) -> Literal["reference", "c"]:
+def resolve(backend: str) -> Literal["reference", "c", "cuda"]:
     """Say which twin serves `backend`.
 
     Parameters
@@ -28,19 +30,13 @@ def resolve(backend: str) -> Literal["reference", "c"]:
     ------
     ValueError
         For any other name.
-    BackendError
-        For "cuda", which this version does not contain.
     """
     if backend in {"auto", "c"}:
         return "c"
     if backend == "reference":
         return "reference"
     if backend == "cuda":
-        msg = (
-            "backend 'cuda' is not part of this version of dep.kernels: it has no CUDA "
-            "kernels yet. Use backend='c' (or 'auto')."
-        )
-        raise BackendError(msg)
+        return "cuda"
     msg = f"backend must be 'auto', 'reference', 'c' or 'cuda', found {backend!r}"
     raise ValueError(msg)
 
@@ -62,3 +58,16 @@ def c_core() -> ModuleType:
             "backend='reference' works without it, very slowly."
         )
         raise BackendError(msg) from error
+
+
+def cuda_device() -> Device:
+    """Give the first CUDA device.
+
+    Raises
+    ------
+    BackendError
+        CuPy or the device is missing; the message says which.
+    """
+    from dep.kernels.cuda.cupy_device import default_device
+
+    return default_device()

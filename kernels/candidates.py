@@ -20,6 +20,7 @@ from dep.kernels.arguments import (
     thread_count,
     threshold,
 )
+from dep.kernels.cuda.nms import CudaNms, Search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,6 +156,7 @@ def mp_nms(
         smallest_sum(n, t_lm) if n in per_class else 0
         for n in range(MAX_ITERATIONS + 1)
     )
+    found: list[reference.Candidate] | NDArray[Any] | bytes | int
     if twin == "reference":
         found = reference.mp_nms(
             labels,
@@ -164,6 +166,12 @@ def mp_nms(
             (z0, z1),
             joint=joint,
             refine=refine,
+        )
+    elif twin == "cuda":
+        found = _on_device(
+            labels,
+            probability,
+            Search(per_class, thresholds, (z0, z1), joint, refine, z_origin),
         )
     else:
         found = backends.c_core().mp_nms(
@@ -181,11 +189,27 @@ def mp_nms(
     if isinstance(found, int):
         raise _unlisted(found, per_class)
     if isinstance(found, bytes):
-        records: NDArray[Any] = np.frombuffer(found, dtype=_RECORD)
+        found = np.frombuffer(found, dtype=_RECORD)
+    if isinstance(found, np.ndarray):
         return Candidates(
-            **{name: records[name].copy() for name in Candidates.__dataclass_fields__}
+            **{name: found[name].copy() for name in Candidates.__dataclass_fields__}
         )
     return _collect(found, z_origin)
+
+
+def _on_device(
+    labels: NDArray[np.uint8],
+    probability: NDArray[Any] | None,
+    search: Search,
+) -> NDArray[Any] | int:
+    """Find records on the CUDA device."""
+    device = backends.cuda_device()
+    if probability is not None and probability.dtype == np.float32:
+        probability = reference.probability_byte(probability)
+    return CudaNms(device, search, _RECORD)(
+        device.upload(labels),
+        None if probability is None else device.upload(probability),
+    )
 
 
 def halo(iterations: int | Sequence[int]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dep.kernels import backends, reference
+from dep.kernels.cuda.deduplicate import deduplicate as deduplicate_there
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -76,6 +77,10 @@ def deduplicate(
 
     if twin == "reference":
         return reference.deduplicate(points, scores, classes, t_dist)
+    if twin == "cuda":
+        return deduplicate_there(
+            backends.cuda_device(), points, scores, classes, t_dist
+        )
     kept = np.empty(len(points), dtype=np.int64)
     count = backends.c_core().deduplicate(points, scores, classes, t_dist, kept)
     return kept[:count].copy()

@@ -60,6 +60,26 @@ t_dist = 4
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a device where there is none, and say why."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and (reason := missing_device()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def missing_device() -> str:
+    """Say why no CUDA device can be used; empty where one can."""
+    from dep.kernels.backends import BackendError
+    from dep.kernels.cuda.cupy_device import CupyDevice
+
+    try:
+        CupyDevice()
+    except BackendError as error:
+        return str(error)
+    return ""
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

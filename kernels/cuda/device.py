@@ -1,0 +1,95 @@
+"""What the CUDA twins need of a device: memory, copies and launches in order."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import DTypeLike, NDArray
+
+SOURCES = Path(__file__).parent / "src"
+_KERNEL = re.compile(
+    r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([\d, ]+\)\s+)?(\w+)\('
+)
+
+
+class DeviceArray(Protocol):
+    """An array on a device; C-contiguous."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the items."""
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes."""
+
+    def __getitem__(self, key: slice) -> DeviceArray:
+        """Give a part along the first axis, of the same memory."""
+
+
+class Device(Protocol):
+    """One CUDA device and one stream on it; all work runs in the order given.
+
+    Attributes
+    ----------
+    name
+        The device, in words.
+    """
+
+    name: str
+
+    def empty(self, shape: Sequence[int], dtype: DTypeLike) -> DeviceArray:
+        """Make a device array of unknown content."""
+
+    def zeros(self, shape: Sequence[int], dtype: DTypeLike) -> DeviceArray:
+        """Make a device array of zeros."""
+
+    def upload(self, host: NDArray[Any]) -> DeviceArray:
+        """Copy an array to the device, C-contiguous."""
+
+    def download(self, array: DeviceArray) -> NDArray[Any]:
+        """Wait for all work given so far and copy an array to the host."""
+
+    def launch(
+        self,
+        kernel: str,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        args: tuple[DeviceArray | np.generic, ...],
+        shared: int = 0,
+    ) -> None:
+        """Queue a kernel: device arrays, and NumPy scalars of the exact type.
+
+        `shared` is the number of bytes of dynamic shared memory of a block.
+        """
+
+    def synchronize(self) -> None:
+        """Wait for all work given so far."""
+
+
+def kernel_files(folder: Path = SOURCES) -> dict[str, Path]:
+    """Name every kernel of `folder` with the source file that holds it.
+
+    Raises
+    ------
+    ValueError
+        When two files define a kernel of one name: a launch could not say which.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.cu")):
+        for name in _KERNEL.findall(path.read_text(encoding="utf-8")):
+            if name in found:
+                msg = f"kernel {name} is in both {found[name]} and {path}: rename one"
+                raise ValueError(msg)
+            found[name] = path
+    return found
