@@ -1,8 +1,10 @@
 """MP-NMS from its definition, voxel by voxel in Python integers: the judge."""
 
+import importlib.util
 from fractions import Fraction
 from itertools import product
 from math import factorial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -148,3 +150,39 @@ def place():
                 volume[at] = label
 
     return put
+
+
+@pytest.fixture(scope="session")
+def shim():
+    """Give the module that runs CUDA kernels on the processor."""
+    path = Path(__file__).parent / "shim" / "shim_device.py"
+    spec = importlib.util.spec_from_file_location("shim_device", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def shim_libraries(shim, tmp_path_factory):
+    """Give the kernels as they stand, compiled for the shim."""
+    return shim.compile_kernels(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture(
+    scope="module", params=["shim", pytest.param("gpu", marks=pytest.mark.gpu)]
+)
+def device(request):
+    """Make a device, and let `backend="cuda"` mean it: the shim, and a GPU if any."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "shim":
+            shim = request.getfixturevalue("shim")
+            made = shim.ShimDevice(request.getfixturevalue("shim_libraries"))
+            # A thousand blocks with nothing to do take long on a processor; few blocks
+            # that take many turns show more besides.
+            patch.setattr("dep.kernels.cuda.nms.SEARCHERS", 5)
+        else:
+            from dep.kernels.cuda.cupy_device import default_device
+
+            made = default_device()
+        patch.setattr("dep.kernels.backends.cuda_device", lambda: made)
+        yield made
