@@ -55,6 +55,7 @@ FAST: dict[str, Any] = {"network.widths": [16, 32, 64, 96]}
 
 DICE: dict[str, Any] = {"loss.class_term": 0.0, "loss.cross_entropy": 0.0}
 WHOLE: dict[str, Any] = {**DICE, "loss.foreground": 1.0}
+ABSENT: dict[str, Any] = {**DICE, "loss.absent": 1.0}
 INTERPOLATED: dict[str, Any] = {"network.head": "interpolated"}
 THREE_LEVELS: dict[str, Any] = {"network.widths": [32, 64, 96]}
 NO_NOISE: dict[str, Any] = {"augmentation.noise": 0.0}
@@ -168,6 +169,12 @@ STUDIES = {
                 Variant(
                     "Dice and foreground, interpolated head, three levels",
                     {**WHOLE, **INTERPOLATED, **THREE_LEVELS},
+                ),
+                Variant("Dice, absent too", ABSENT, seeds=(0, 1, 2)),
+                Variant(
+                    "Dice, absent too, interpolated head, three levels",
+                    {**ABSENT, **INTERPOLATED, **THREE_LEVELS},
+                    seeds=(0, 1, 2),
                 ),
                 Variant("Dice, fast", {**DICE, **FAST}, timed_as="fast"),
                 Variant(

@@ -5,7 +5,7 @@ from typing import get_args
 from dep.engine.choices import KernelBackend
 from dep.engine.errors import DeviceError, SettingError
 from dep.kernels import BackendError
-from dep.kernels.backends import c_core, resolve
+from dep.kernels.backends import c_core, cuda_device, resolve
 
 
 def check_kernels(kernels: str) -> None:
@@ -14,7 +14,7 @@ def check_kernels(kernels: str) -> None:
     Raises
     ------
     DeviceError
-        They are not part of this version, or were not built; says what to do.
+        They were not built, or there is no device for them; says what to do.
     SettingError
         An unknown word.
     """
@@ -23,8 +23,11 @@ def check_kernels(kernels: str) -> None:
         message = f"kernels: expected one of {', '.join(options)}, found {kernels!r}"
         raise SettingError(message)
     try:
-        if resolve(kernels) == "c":
+        twin = resolve(kernels)
+        if twin == "c":
             c_core()
+        elif twin == "cuda":
+            cuda_device()
     except BackendError as error:
         message = f"kernels {kernels}: {error}"
         raise DeviceError(message) from error

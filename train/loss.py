@@ -28,6 +28,11 @@ class LossWeights:
         Soft Dice of all particles against background, whatever their class. The Dice of
         a class says nothing in batches that it is absent from, so that false picks of
         it cost next to nothing there; here they always cost.
+    absent
+        What the Dice term says of a class that a batch does not hold: sum p^2 /
+        (sum p^2 + s), s being the mean label volume of the classes that it does hold.
+        0 as nothing, as in the published tool: then false picks of a class cost next
+        to nothing in most batches, and a class that learns late can settle on membranes.
     class_term
         Mean of -log p(class | foreground) over the foreground voxels. Dice and
         cross-entropy first learn where particles are; this makes the class count from
@@ -47,6 +52,7 @@ class LossWeights:
     cross_entropy: float = 1.0
     class_term: float = 1.0
     foreground: float = 0.0
+    absent: float = 0.0
     unannotated: Unannotated = "trimmed"
     trimmed: float = 0.1
 
@@ -136,6 +142,8 @@ def _classes(
     dice = 1 - (2 * overlap + EPSILON) / (squares + sizes + EPSILON)
     present = (sizes > 0).to(dice.dtype)
     dice_mean = (dice * present).sum() / present.sum().clamp_min(1)
+    if weights.absent > 0:
+        dice_mean = _with_absent(dice, squares, sizes, present, weights.absent)
 
     foreground = target > 0
     if weights.foreground > 0:
@@ -159,6 +167,16 @@ def _classes(
         + weights.cross_entropy * _mean(entropy, counted)
         + weights.class_term * class_term
     )
+
+
+def _with_absent(
+    dice: Tensor, squares: Tensor, sizes: Tensor, present: Tensor, weight: float
+) -> Tensor:
+    """Average over all classes, those without particles by what is falsely found."""
+    typical = sizes[1:].sum() / present[1:].sum().clamp_min(1)
+    false = squares / (squares + typical.clamp_min(1))
+    absent = weight * (1 - present)
+    return (dice * present + false * absent).sum() / (present + absent).sum()
 
 
 def _mean(values: Tensor, counted: Tensor | None) -> Tensor:

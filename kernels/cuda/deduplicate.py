@@ -70,6 +70,7 @@ def _fates(
         threads,
         (points, of_class, count, distance, first, mask, following),
     )
+    before = n + 1
     while True:
         undecided = device.zeros((_ROUNDS,), np.int32)
         for turn in range(_ROUNDS):
@@ -90,5 +91,10 @@ def _fates(
                     undecided[turn : turn + 1],
                 ),
             )
-        if device.download(undecided)[-1] == 0:
+        left = int(device.download(undecided)[-1])
+        if left == 0:
             return device.download(fate)
+        if left >= before:  # the best of those undecided always can be
+            msg = f"{left} of {n} candidates stay undecided: a defect, please report it"
+            raise RuntimeError(msg)
+        before = left

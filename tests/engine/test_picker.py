@@ -24,6 +24,7 @@ from dep.engine.bundled import BUNDLED, bundled_model, model_path
 from dep.engine.model_file import read_card
 from dep.engine.resample import ResampledVolume
 from dep.engine.voxel_frame import fit_voxel_size
+from dep.kernels.cuda import cupy_device
 
 DARK = [(10, 12, 14), (30, 28, 12)]  # the balls of the tomogram, x, y, z
 BRIGHT = [(28, 10, 20)]
@@ -272,7 +273,9 @@ def test_a_lack_of_memory_anywhere_names_the_tomogram(
 
 
 def test_kernels_that_are_not_to_be_had_are_refused_at_once(tiny_model, monkeypatch):
-    with pytest.raises(DeviceError, match=r"kernels cuda: .*not part of this version"):
+    cupy_device.default_device.cache_clear()
+    monkeypatch.setitem(sys.modules, "cupy", None)  # as if not installed
+    with pytest.raises(DeviceError, match=r"kernels cuda: .*needs CuPy"):
         Picker(tiny_model, kernels="cuda")
     with pytest.raises(SettingError, match="kernels: expected one of auto, reference"):
         Picker(tiny_model, kernels="gpu")

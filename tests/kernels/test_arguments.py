@@ -2,6 +2,7 @@
 
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,7 +44,6 @@ LABELS = np.zeros((4, 5, 6), np.uint8)
         ({"threads": 0}, ValueError, "at least 1, found 0"),
         ({"threads": 1.5}, TypeError, "whole number, found 1.5"),
         ({"backend": "opencl"}, ValueError, "found 'opencl'"),
-        ({"backend": "cuda"}, BackendError, "no CUDA kernels yet"),
     ],
 )
 def test_mp_nms_refuses(change, error, words):
@@ -88,7 +88,6 @@ def test_iterations_may_be_any_whole_numbers():
         ({"class_id": [1, 2]}, ValueError, r"found \(2,\)"),
         ({"class_id": [1.0, 2.0, 3.0]}, TypeError, "integers"),
         ({"class_id": [1, 2, 2**31]}, ValueError, "32 bits"),
-        ({"backend": "cuda"}, BackendError, "CUDA"),
     ],
 )
 def test_deduplicate_refuses(change, error, words):
@@ -132,7 +131,6 @@ READ_ONLY.flags.writeable = False
         ({"t_seg": 1}, ValueError, "below 1, found 1"),
         ({"t_seg": math.nan}, ValueError, "found nan"),
         ({"threads": 0}, ValueError, "at least 1"),
-        ({"backend": "cuda"}, BackendError, "CUDA"),
     ],
 )
 def test_assemble_refuses(change, error, words):
@@ -192,3 +190,53 @@ def test_without_the_compiled_core_the_error_says_what_to_do(monkeypatch):
         with pytest.raises(BackendError, match="backend='reference'"):
             deduplicate(np.zeros((1, 3)), [1], 2, backend=backend)
     assert len(mp_nms(LABELS, 3, 0.1, backend="reference")) == 0
+
+
+@pytest.fixture
+def no_cupy(monkeypatch):
+    from dep.kernels.cuda import cupy_device
+
+    cupy_device.default_device.cache_clear()
+    monkeypatch.setitem(sys.modules, "cupy", None)
+
+
+@pytest.mark.usefixtures("no_cupy")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: mp_nms(LABELS, 3, 0.1, backend="cuda"),
+        lambda: deduplicate(np.zeros((1, 3)), [1.0], 1.0, backend="cuda"),
+        lambda: assemble(
+            np.zeros((2, 4, 4, 4), np.float32),
+            *[np.zeros((4, 4, 4), np.uint8) for _ in range(2)],
+            *[(0, 0, 0), (0, 0, 0), (4, 4, 4)],
+            t_seg=0.5,
+            joint=True,
+            backend="cuda",
+        ),
+    ],
+)
+def test_cuda_without_cupy_says_what_to_do(call):
+    with pytest.raises(BackendError, match=r"needs CuPy.*dep\[gpu\].*backend='c'"):
+        call()
+
+
+def test_cuda_without_a_device_says_so(monkeypatch):
+    """CuPy that finds no driver, and one that finds fewer devices than asked for."""
+    from dep.kernels.cuda import cupy_device
+
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def fails():
+        message = "cudaErrorNoDevice"
+        raise CUDARuntimeError(message)
+
+    runtime = SimpleNamespace(getDeviceCount=fails, CUDARuntimeError=CUDARuntimeError)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    with pytest.raises(BackendError, match=r"no CUDA device can be used.*NoDevice"):
+        cupy_device.CupyDevice()
+    runtime.getDeviceCount = lambda: 1
+    with pytest.raises(BackendError, match=r"device 1 was asked for, found 1"):
+        cupy_device.CupyDevice(1)

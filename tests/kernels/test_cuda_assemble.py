@@ -1,4 +1,4 @@
-"""Assembly of whole batches on a CUDA device, or under the shim, equals the reference."""
+"""Assembly of batches on a CUDA device, or under the shim, equals the reference."""
 
 import numpy as np
 import pytest
@@ -113,9 +113,10 @@ def test_every_half_is_widened_exactly(device):
             np.testing.assert_array_equal(device.download(found), want)
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("joint", [True, False])
-def test_the_kernels_front_takes_it_too(device, dtype, joint):
+def test_the_kernels_front_takes_it_too(dtype, joint):
     rng = np.random.default_rng(3)
     scores = rng.random((4, 20, 19, 18)).astype(dtype)
     slabs = {one: np.zeros((2, 16, 17, 18), np.uint8) for one in ("cuda", "c")}

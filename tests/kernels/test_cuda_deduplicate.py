@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from dep.kernels import deduplicate
 
+pytestmark = pytest.mark.usefixtures("device")
+
 few = settings(
     deadline=None,
     max_examples=80,
@@ -38,7 +40,7 @@ def check(xyz, score, t_dist, class_id=None, other="reference"):
     st.booleans(),
     st.booleans(),
 )
-def test_it_equals_the_reference(device, n, seed, t_dist, kind, coarse, by_class):
+def test_it_equals_the_reference(n, seed, t_dist, kind, coarse, by_class):
     rng = np.random.default_rng(seed)
     xyz = rng.uniform(-12, 12, (n, 3))
     if kind == "grid":  # distances that are exactly t_dist, duplicates
@@ -53,7 +55,7 @@ def test_it_equals_the_reference(device, n, seed, t_dist, kind, coarse, by_class
 
 
 @pytest.mark.parametrize("step", [1, -1])
-def test_a_chain_takes_as_many_rounds_as_it_is_long(device, step):
+def test_a_chain_takes_as_many_rounds_as_it_is_long(step):
     """Each waits for the one before: every second one stays."""
     n = 101
     xyz = np.zeros((n, 3), np.float32)
@@ -62,13 +64,13 @@ def test_a_chain_takes_as_many_rounds_as_it_is_long(device, step):
     assert len(kept) == 51
 
 
-def test_zero_and_minus_zero_are_one_number(device):
+def test_zero_and_minus_zero_are_one_number():
     xyz = np.array([[0.0, 0, 9], [-0.0, 0, 9], [0, 0, 0], [0, -0.0, 0]], np.float32)
     check(xyz, [0.0, -0.0, -0.0, 0.0], 0.0)
     check(xyz, [0.0, -0.0, -0.0, 0.0], 1.0)
 
 
-def test_many(device):
+def test_many():
     rng = np.random.default_rng(1)
     xyz = rng.uniform(0, 60, (5000, 3)).astype(np.float32)
     kept = check(xyz, rng.random(5000), 3.0, other="c")

@@ -9,6 +9,8 @@ from dep.kernels import mp_nms
 from dep.kernels.cuda.nms import trinomials
 from dep.kernels.reference import trinomial
 
+pytestmark = pytest.mark.usefixtures("device")
+
 few = settings(
     deadline=None,
     max_examples=60,
@@ -47,7 +49,7 @@ def volumes(draw, most=(20, 15, 70)):
 
 @few
 @given(data=st.data(), volume=volumes())
-def test_it_equals_the_reference(device, brute_force, data, volume):
+def test_it_equals_the_reference(brute_force, data, volume):
     labels, rng = volume
     joint = data.draw(st.booleans())
     n = data.draw(st.sampled_from([1, 2, 3, 6, 7, 13]))
@@ -79,7 +81,7 @@ def test_it_equals_the_reference(device, brute_force, data, volume):
 
 @pytest.mark.parametrize("n", [1, 6, 7, 13])
 @pytest.mark.parametrize("joint", [True, False])
-def test_a_full_volume_reaches_the_largest_sums(device, brute_force, n, joint):
+def test_a_full_volume_reaches_the_largest_sums(brute_force, n, joint):
     """Wider than 2 n + 1 on all sides, S is 27^n: the type must hold it."""
     labels = np.full((2 * n + 3, 2 * n + 4, 2 * n + 5), 3, np.uint8)
     probability = np.full(labels.shape, 255, np.uint8)
@@ -90,21 +92,19 @@ def test_a_full_volume_reaches_the_largest_sums(device, brute_force, n, joint):
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (4, 0, 4), (4, 4, 0)])
-def test_no_voxels_no_candidates(device, shape):
+def test_no_voxels_no_candidates(shape):
     assert len(mp_nms(np.zeros(shape, np.uint8), 3, 0.1, backend="cuda")) == 0
 
 
-def test_a_class_that_is_not_listed_is_an_error_wherever_it_is(device):
+def test_a_class_that_is_not_listed_is_an_error_wherever_it_is():
     labels = np.zeros((20, 9, 9), np.uint8)
     labels[0, 0, 0], labels[19, 8, 8], labels[10, 4, 4] = 1, 3, 4
     for core in (None, (5, 6), (5, 5)):
-        with pytest.raises(
-            ValueError, match="hold class 3, but iterations list only 2"
-        ):
+        with pytest.raises(ValueError, match=r"hold class 3, but .* list only 2"):
             mp_nms(labels, [2, 2], 0.1, core=core, backend="cuda")
 
 
-def test_more_candidates_than_there_is_room_for(device, brute_force, monkeypatch):
+def test_more_candidates_than_there_is_room_for(brute_force, monkeypatch):
     monkeypatch.setattr("dep.kernels.cuda.nms.ROOM", 2)
     labels = np.zeros((18, 18, 18), np.uint8)
     labels[1::4, 1::4, 1::4] = 1
@@ -113,7 +113,7 @@ def test_more_candidates_than_there_is_room_for(device, brute_force, monkeypatch
     brute_force.same(found, expected)
 
 
-def test_slabs_give_what_the_whole_gives(device, brute_force):
+def test_slabs_give_what_the_whole_gives(brute_force):
     rng = np.random.default_rng(2)
     labels = (rng.random((30, 12, 40)) < 0.02).astype(np.uint8) * 2
     whole = mp_nms(labels, 3, 0.01, backend="cuda")
@@ -141,7 +141,7 @@ def test_slabs_give_what_the_whole_gives(device, brute_force):
 @few
 @example(seed=0)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_votes_and_scores_need_more_than_64_bits(device, brute_force, seed):
+def test_votes_and_scores_need_more_than_64_bits(brute_force, seed):
     """At n = 13 a sum of weight times byte goes beyond 2^64."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(1, 3, (9, 9, 9)).astype(np.uint8)

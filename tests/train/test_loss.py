@@ -75,6 +75,29 @@ def test_false_picks_of_an_absent_class_cost_with_the_foreground_term():
     assert without < 2e-3 < 0.02 < with_it
 
 
+def test_an_absent_class_costs_by_what_is_falsely_found():
+    labels = torch.zeros(1, 8, 8, 8, dtype=torch.int64)
+    labels[:, :2, :2, :2] = 1  # 8 voxels of class 1, none of class 2
+    right = one_hot(labels, 3) * 30
+    false = right.clone()
+    false[:, :, 5:7, 5:7, 5:7] = torch.tensor([0.0, 0.0, 30.0])[:, None, None, None]
+    weights = LossWeights(1, 0, 0, absent=1.0)
+    assert picking_loss(right, labels, weights).item() < 1e-6
+    background = 1 - 2 * (512 - 16) / (512 - 16 + 512 - 8)
+    expected = (background + 0 + 8 / (8 + 8)) / 3  # as many false voxels as a label has
+    assert picking_loss(false, labels, weights).item() == pytest.approx(expected)
+    assert picking_loss(false, labels, LossWeights(1, 0, 0)).item() < 0.01
+
+
+def test_absent_classes_cost_nothing_where_all_are_there():
+    logits, labels = draw()
+    a, b = (
+        picking_loss(logits, labels, LossWeights(1, 0, 0, absent=x)).item()
+        for x in (0, 1)
+    )
+    assert a == pytest.approx(b, abs=1e-7)
+
+
 @pytest.mark.parametrize("classes", [1, 4])
 def test_the_truth_costs_next_to_nothing_and_a_step_lowers_the_loss(classes):
     logits, labels = draw(max(classes, 2))
@@ -117,7 +140,7 @@ def test_ignored_voxels_could_hold_anything(classes, terms, seed):
     labels, hidden = hide(torch.randint(0, max(classes, 2), (2, 6, 6, 6)))
     logits = logits_of(classes).requires_grad_()
     changed = logits.detach() + 5 * logits_of(classes) * hidden.unsqueeze(1)
-    weights = LossWeights(*terms, unannotated="ignore")
+    weights = LossWeights(*terms, absent=terms[0], unannotated="ignore")
     loss = picking_loss(logits, labels, weights)
     assert picking_loss(changed, labels, weights).item() == pytest.approx(
         loss.item(), abs=1e-6
@@ -134,7 +157,7 @@ def test_ignored_voxels_are_as_good_as_cut_out(classes):
     torch.manual_seed(0)
     labels = torch.randint(0, max(classes, 2), (1, 8, 4, 4))
     logits = torch.randn(1, classes, 8, 4, 4)
-    weights = LossWeights(foreground=1.0, unannotated="ignore")
+    weights = LossWeights(foreground=1.0, absent=1.0, unannotated="ignore")
     half = picking_loss(logits[:, :, :4], labels[:, :4], weights)
     labels[:, 4:] = UNKNOWN
     assert picking_loss(logits, labels, weights).item() == pytest.approx(half.item())

@@ -358,10 +358,11 @@ nms_measure(const u8 *labels, const u8 *probability, int weighted, int depth, in
                 const int label = labels[at];
                 if (label == 0 || (!joint && label != p->label))
                     continue;
-                const u128 term = product((u64)(w[abs(dz)] * w[abs(dy)] * w[abs(dx)]),
-                                          weighted ? probability[at] : 1);
-                atomicAdd(&low[label], term.low & 0xffffffffull);
-                atomicAdd(&high[label], term.high << 32 | term.low >> 32);
+                // 212941^3 * 255 at most, below 2^63.
+                const u64 term = (u64)(w[abs(dz)] * w[abs(dy)] * w[abs(dx)])
+                    * (weighted ? probability[at] : 1);
+                atomicAdd(&low[label], term & 0xffffffffull);
+                atomicAdd(&high[label], term >> 32);
                 seen[label] = 1;
             }
         __syncthreads();

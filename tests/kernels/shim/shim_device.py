@@ -31,39 +31,62 @@ class ShimError(AssertionError):
     """A fault that a device would not have told."""
 
 
-def compile_kernels(folder, sources=SOURCES, change=None):
-    """Compile all kernels, each file for itself; `change` maps text to text.
+def compile_kernels(folder, sources=SOURCES, change=None, only=None):
+    """Compile the kernels, each file for itself.
 
-    Returns a dictionary of kernel name -> library.
+    Parameters
+    ----------
+    folder
+        For what is made on the way.
+    sources
+        Where the .cu files are.
+    change
+        Takes a file's name and text, and gives the text to compile.
+    only
+        Compile what depends on this file alone; headers are included by all.
+
+    Returns
+    -------
+    dict
+        Kernel name -> library.
     """
-    compiler = shutil.which("g++")
+    for header in sources.glob("*.cuh"):
+        text = header.read_text(encoding="utf-8")
+        if change is not None:
+            text = change(header.name, text)
+        (folder / header.name).write_text(text, encoding="utf-8")
     files = kernel_files(sources)
     libraries = {}
     for path in sorted(set(files.values())):
+        if only is not None and only.endswith(".cu") and path.name != only:
+            continue
         names = [name for name, where in files.items() if where == path]
-        text = path.read_text(encoding="utf-8")
-        if change is not None:
-            text = change(path.name, text)
-        unit = folder / f"{path.stem}.cpp"
-        unit.write_text(
-            f'#include "{HEADER}"\n#line 1 "{path}"\n{text}\n'
-            + "".join(f"SHIM_KERNEL({name})\n" for name in names),
-            encoding="utf-8",
-        )
-        library = folder / f"{path.stem}.so"
-        done = subprocess.run(
-            [compiler, *FLAGS, f"-I{sources}", str(unit), "-o", str(library)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        loaded = ctypes.CDLL(str(library))
+        loaded = _compile(folder, path, names, change)
         for name in names:
             getattr(loaded, f"launch_{name}").restype = ctypes.c_char_p
             getattr(loaded, f"signature_{name}").restype = ctypes.c_char_p
             libraries[name] = loaded
     return libraries
+
+
+def _compile(folder, path, names, change):
+    text = path.read_text(encoding="utf-8")
+    if change is not None:
+        text = change(path.name, text)
+    unit, library = folder / f"{path.stem}.cpp", folder / f"{path.stem}.so"
+    unit.write_text(
+        f'#include "{HEADER}"\n#line 1 "{path}"\n{text}\n'
+        + "".join(f"SHIM_KERNEL({name})\n" for name in names),
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [shutil.which("g++"), *FLAGS, f"-I{folder}", str(unit), "-o", str(library)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(library))
 
 
 class ShimArray(np.ndarray):
