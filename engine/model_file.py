@@ -1,13 +1,12 @@
 """Find the card of a model file without opening the model: ONNX and TensorRT plans."""
 
-import hashlib
-import json
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
 from dep.engine.card import ModelCard
 from dep.engine.errors import CardError, ModelError
+from dep.engine.plan_file import read_plan
 
 METADATA_KEY = "dep.card"
 ONNX_SUFFIX = ".onnx"
@@ -53,7 +52,7 @@ def read_card(path: Path | str) -> ModelCard:
             )
             raise CardError(message)
         return ModelCard.from_json(text, str(path))
-    return _plan_card(path)
+    return read_plan(path)[0]
 
 
 def check_model_path(path: Path) -> None:
@@ -160,50 +159,3 @@ def _varint(data: mmap.mmap, position: int, stop: int) -> tuple[int, int]:
             return value, position
     message = f"a number longer than 64 bits at byte {position}"
     raise ValueError(message)
-
-
-def _plan_card(path: Path) -> ModelCard:
-    beside = path.with_name(path.name + ".json")
-    try:
-        text = beside.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        message = (
-            f"{path}: no model card; expected it beside the plan as {beside.name}. "
-            "`dep export -o MODEL.plan` writes both: keep them together."
-        )
-        raise CardError(message) from error
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{beside}: the model card cannot be read ({error})"
-        raise CardError(message) from error
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        message = f"{beside}: the model card is not valid JSON ({error})"
-        raise CardError(message) from error
-    if not isinstance(document, dict) or not isinstance(document.get("card"), dict):
-        message = (
-            f"{beside}: expected a JSON object with the entries 'plan_sha256' and "
-            "'card'. `dep export -o MODEL.plan` writes it."
-        )
-        raise CardError(message)
-    found = sha256(path)
-    expected = document.get("plan_sha256")
-    if found != expected:
-        message = (
-            f"{path}: this is not the plan that {beside.name} describes "
-            f"(SHA-256 {found}, expected {expected}). Export the plan again."
-        )
-        raise CardError(message)
-    return ModelCard.from_json(json.dumps(document["card"]), str(beside))
-
-
-def plan_document(plan: Path | str, card: ModelCard) -> str:
-    """Give the text of ``<name>.plan.json`` that ties a card to a plan's bytes."""
-    document = {"plan_sha256": sha256(Path(plan)), "card": card.to_dict()}
-    return json.dumps(document, indent=1, ensure_ascii=False)
-
-
-def sha256(path: Path) -> str:
-    """Digest a file's bytes, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -49,6 +49,8 @@ class DeployedNetwork(nn.Module):
         """Return a copy whose network computes in `dtype`; scores stay float32."""
         typed = copy.deepcopy(self)
         typed.network.to(dtype)
+        if dtype == torch.bfloat16:
+            _widen_transposed(typed.network, self.network)
         typed.dtype = dtype
         return typed
 
@@ -63,6 +65,35 @@ class DeployedNetwork(nn.Module):
         background = scores.index_select(1, self.get_buffer("background"))
         kept = scores.index_select(1, self.get_buffer("kept"))
         return torch.cat((background.sum(1, keepdim=True), kept), dim=1)
+
+
+class WideConvTranspose3d(nn.ConvTranspose3d):
+    """Computes in float32 whatever its neighbours do.
+
+    TensorRT (tensorrt_rtx 1.7) builds no transposed convolution of bfloat16. They are a
+    few per cent of the arithmetic.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: A002 - torch's own name
+        """Widen, compute and narrow."""
+        return super().forward(input.float(), output_size).to(input.dtype)
+
+
+def _widen_transposed(network: nn.Module, original: nn.Module) -> None:
+    """Put back the transposed convolutions of `original`, each under its name."""
+    for name, module in original.named_modules():
+        if isinstance(module, nn.ConvTranspose3d):
+            wide = WideConvTranspose3d(
+                module.in_channels,
+                module.out_channels,
+                module.kernel_size,  # type: ignore[arg-type]
+                module.stride,  # type: ignore[arg-type]
+                module.padding,  # type: ignore[arg-type]
+                module.output_padding,  # type: ignore[arg-type]
+            )
+            wide.load_state_dict(module.state_dict())
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, wide.eval())
 
 
 def fold_batch_norm(network: ResUNet3D) -> ResUNet3D:

@@ -31,6 +31,13 @@ class CupyDevice:
     stream
         A CuPy stream; a new non-blocking one by default.
 
+    Attributes
+    ----------
+    name
+        The GPU's.
+    capability
+        Its compute capability, "9.0".
+
     Raises
     ------
     BackendError
@@ -60,6 +67,7 @@ class CupyDevice:
             properties = runtime.getDeviceProperties(device_id)
             self._stream: Any = stream or self._cupy.cuda.Stream(non_blocking=True)
         self.name = str(properties["name"].decode())
+        self.capability = f"{properties['major']}.{properties['minor']}"
         self._files = kernel_files()
         self._modules: dict[Path, Any] = {}
 

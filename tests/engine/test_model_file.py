@@ -7,8 +7,7 @@ import time
 import pytest
 
 from dep.engine import CardError, ModelError
-from dep.engine.card import ModelCard
-from dep.engine.model_file import onnx_metadata, plan_document, read_card
+from dep.engine.model_file import onnx_metadata, read_card
 
 
 def test_the_card_of_an_onnx_file_is_read(tiny_model):
@@ -88,47 +87,6 @@ def test_faults_of_a_card_name_the_file(make_model, tmp_path):
         read_card(path)
 
 
-class TestPlan:
-    @pytest.fixture
-    def plan(self, tmp_path, tiny_model):
-        path = tmp_path / "model.plan"
-        path.write_bytes(b"a plan of TensorRT's")
-        card = read_card(tiny_model)
-        (tmp_path / "model.plan.json").write_text(plan_document(path, card))
-        return path
-
-    def test_the_card_lies_beside_it(self, plan, tiny_model):
-        assert read_card(plan) == read_card(tiny_model)
-
-    def test_another_plan_is_refused(self, plan):
-        plan.write_bytes(b"another plan")
-        with pytest.raises(CardError, match=r"not the plan that model\.plan\.json"):
-            read_card(plan)
-
-    def test_without_its_card(self, plan):
-        plan.with_name("model.plan.json").unlink()
-        with pytest.raises(CardError, match=r"beside the plan as model\.plan\.json"):
-            read_card(plan)
-
-    @pytest.mark.parametrize(
-        "text",
-        ["{", "[]", "{}", '{"card": 3}', "\xff", "[" * 99999, "1" + "0" * 9999],
-        ids=range(7),
-    )
-    def test_other_text_beside_it(self, plan, text):
-        plan.with_name("model.plan.json").write_bytes(text.encode("latin-1"))
-        with pytest.raises(CardError, match=r"model\.plan\.json: "):
-            read_card(plan)
-
-    def test_faults_name_the_file_beside_it(self, plan):
-        beside = plan.with_name("model.plan.json")
-        document = json.loads(beside.read_text())
-        document["card"]["contrast"] = "grey"
-        beside.write_text(json.dumps(document))
-        with pytest.raises(CardError, match=r"model\.plan\.json: 1 wrong field:"):
-            read_card(plan)
-
-
 def test_files_that_cannot_be_models(tmp_path):
     with pytest.raises(ModelError, match="no such model file"):
         read_card(tmp_path / "none.onnx")
@@ -149,11 +107,3 @@ def test_a_model_without_permission(tmp_path):
     path.chmod(0)
     with pytest.raises(ModelError, match="cannot be read"):
         read_card(path)
-
-
-def test_plan_document_holds_the_whole_card(tiny_model, tmp_path):
-    path = tmp_path / "m.plan"
-    path.write_bytes(b"plan")
-    card = read_card(tiny_model)
-    document = json.loads(plan_document(path, card))
-    assert ModelCard.from_json(json.dumps(document["card"])) == card
