@@ -121,7 +121,7 @@ class CudaNms:
             self._room = count  # more than anyone expects: once more, with room for all
         if count == 0:
             return np.empty(0, self._record)
-        records = self._device.download(found)[: count * self._record.itemsize]
+        records = self._device.download(found[: count * self._record.itemsize])
         candidates = records.view(self._record)
         order = np.lexsort((candidates["class_id"], candidates["index"]))
         sorted_: NDArray[Any] = candidates[order]
@@ -188,11 +188,11 @@ class CudaNms:
             ),
         )
         peaks = device.empty((self._room * PEAK_BYTES,), np.uint8)
-        for kernel, needed in (
-            ("nms_search_32", min(listed) <= MOST_32),
-            ("nms_search_64", max(listed) > MOST_32),
+        for kernel, served in (
+            ("nms_search_32", [n for n in listed if n <= MOST_32]),
+            ("nms_search_64", [n for n in listed if n > MOST_32]),
         ):
-            if needed:
+            if served:
                 device.launch(
                     kernel,
                     (min(number, SEARCHERS), 1, 1),
@@ -209,6 +209,7 @@ class CudaNms:
                         np.int32(bricks[2]),
                         bricks_list,
                         np.int32(search.joint),
+                        np.int32(max(served)),
                         self._iterations,
                         self._trinomial,
                         self._thresholds,

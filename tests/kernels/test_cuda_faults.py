@@ -56,6 +56,16 @@ FAULTS = {
         "if (t >= ACROSS * WORDS || blockIdx.x * ACROSS + t / WORDS >= cells_x)",
         "if (t >= ACROSS * WORDS)",
     ),
+    "a layer of cells passed over": (
+        "nms.cu",
+        "layers >> (z / CELL - lowest) & 1",
+        "layers >> (z / CELL - lowest + 1) & 1",
+    ),
+    "half a word taken for the whole": (
+        "nms.cu",
+        "*(const u64 *)(row + low) == 0",
+        "*(const u32 *)(row + low) == 0",
+    ),
     "a mask that was not cleared": (
         "nms.cu",
         "low[l] = high[l] = 0;",
@@ -120,6 +130,9 @@ def nms_cases():
     yield (sparse * 7).astype(np.uint8), 12
     lonely = np.zeros((12, 12, 40), np.uint8)
     lonely[5, 5, 5], lonely[11, 9, 35] = 9, 200
+    yield lonely, 1
+    lonely = np.zeros((3, 3, 32), np.uint8)
+    lonely[1, 1, 29] = 3  # in the second half of its eight
     yield lonely, 1
     even = np.zeros((7, 7, 7), np.uint8)
     even[3, 3, 2], even[3, 3, 4] = 5, 2  # as many votes for both, between the two

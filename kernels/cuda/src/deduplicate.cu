@@ -76,7 +76,7 @@ dedup_insert(const float *xyz, const int *class_id, int n, double t_dist, int *f
     next[i] = atomicExch(&first[bucket], i);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 dedup_round(const float *xyz, const double *score, const int *class_id, int n,
             double t_dist, const int *first, u32 mask, const int *next,
             volatile u8 *fate, int *undecided)

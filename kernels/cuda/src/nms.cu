@@ -19,6 +19,7 @@ enum { BRICK_X = 30, BRICK_Y = 6, BRICK_Z = 8 };    // voxels whose maxima a blo
 enum { WIDE = 32, HIGH = 8, DEEP = 10, LANES = 256 };  // with one voxel around: S is needed
 enum { MOST_32 = 6, MOST = 13 };
 enum { NEIGHBOURS = 27 };
+enum { LAYERS = 6 };  // of cells that BRICK_Z + 2 * MOST planes touch at most
 // Entries of `state`, which the host zeroes (UNLISTED: 256) before it begins.
 enum { BRICKS, NEXT_32, NEXT_64, FOUND, UNLISTED };
 
@@ -50,8 +51,12 @@ nms_cells(const u8 *labels, int depth, int height, int width, const u8 *iteratio
     const int z = blockIdx.z * CELL + threadIdx.z, y = blockIdx.y * CELL + threadIdx.y;
     if (z < depth && y < height) {
         const u8 *row = labels + ((i64)z * height + y) * width;
+        const int low = cell_x * CELL, high = min(low + CELL, width);
+        // Most cells are empty: their rows are looked at as one word where they are one.
+        const bool word = high - low == CELL && (u64)(row + low) % CELL == 0;
+        const bool empty = word && *(const u64 *)(row + low) == 0;
         int last = 0;  // labels come in runs
-        for (int x = cell_x * CELL; x < min((cell_x + 1) * CELL, width); x++) {
+        for (int x = low; x < high && !empty; x++) {
             const int label = row[x];
             if (label == last || label == 0)
                 continue;
@@ -125,11 +130,12 @@ struct volume {
     int depth, height, width, core_begin, core_end;
 };
 
-// S of one mask in one brick, and its maxima. V holds 27^n.
+// S of one mask in one brick, and its maxima. V holds 27^n. Bit i of `layers` tells whether
+// the label is anywhere in the cells `lowest` + i along z.
 template <typename V>
 __device__ void search(const volume v, const brick b, int label, int n, const V *weights,
-                       i64 threshold, u8 *plane, V *rows, V *sums, peak *peaks,
-                       int capacity, int *state)
+                       i64 threshold, int lowest, u32 layers, u8 *plane, V *rows, V *sums,
+                       peak *peaks, int capacity, int *state)
 {
     const int tx = threadIdx.x, ty = threadIdx.y, t = tx + WIDE * ty;
     const int wide = WIDE + 2 * n, high = HIGH + 2 * n;
@@ -138,7 +144,10 @@ __device__ void search(const volume v, const brick b, int label, int n, const V 
     for (int k = 0; k < DEEP; k++)
         s[k] = 0;
     const int first = max(b.z - 1 - n, 0), end = min(b.z - 1 + DEEP + n, v.depth);
+    bool any = false;
     for (int z = first; z < end; z++) {
+        if (!(layers >> (z / CELL - lowest) & 1))  // the same for all threads
+            continue;
         int some = 0;
         for (int j = ty; j < high; j += HIGH) {
             const int y = b.y - 1 - n + j;
@@ -154,6 +163,7 @@ __device__ void search(const volume v, const brick b, int label, int n, const V 
         }
         if (!__syncthreads_or(some))  // nothing of the mask in this plane
             continue;
+        any = true;
         for (int j = ty; j < high; j += HIGH) {
             const u8 *in = plane + j * wide + tx;
             V sum = 0;
@@ -174,6 +184,8 @@ __device__ void search(const volume v, const brick b, int label, int n, const V 
                 s[k] += weights[d] * sum;
         }
     }
+    if (!any)  // the same for all threads, which come from a barrier
+        return;
     const int y = b.y - 1 + ty, x = b.x - 1 + tx;
     const bool inside = y >= 0 && y < v.height && x >= 0 && x < v.width;
 #pragma unroll
@@ -210,21 +222,22 @@ __device__ void search(const volume v, const brick b, int label, int n, const V 
     __syncthreads();
 }
 
-// Bricks of the list in turn; the labels of each that have n of this kernel's width.
+// Bricks of the list in turn; the labels of each that have n of this kernel's width, that
+// is `least` to `most`, the largest n that occurs.
 template <typename V>
 __device__ void search_bricks(const volume v, const u32 *cells, int cells_y, int cells_x,
                               int bricks_y, int bricks_x, const u32 *list, int joint,
                               const u8 *iterations, const i64 *trinomial,
                               const i64 *thresholds, int least, int most, int next,
-                              u32 *present, int *turn, V *weights, u8 *plane, V *rows,
+                              u32 (*present)[WORDS], int *turn, V *weights, u8 *plane, V *rows,
                               V *sums, peak *peaks, int capacity, int *state)
 {
     const int t = threadIdx.x + WIDE * threadIdx.y;
     for (;;) {
         if (t == 0)
             *turn = atomicAdd(&state[next], 1);
-        if (t < WORDS)
-            present[t] = 0;
+        if (t < LAYERS * WORDS)
+            present[t / WORDS][t % WORDS] = 0;
         __syncthreads();
         const int mine = *turn;
         if (mine >= state[BRICKS])
@@ -235,41 +248,49 @@ __device__ void search_bricks(const volume v, const u32 *cells, int cells_y, int
         const span x = cells_near(b.x, min(b.x + BRICK_X, v.width), most, v.width);
         const int in_x = x.high - x.low, in_y = y.high - y.low;
         for (int i = t; i < in_x * in_y * (z.high - z.low) * WORDS; i += LANES) {
-            const int cell = i / WORDS;
-            const i64 at = ((i64)(z.low + cell / in_x / in_y) * cells_y + y.low
-                            + cell / in_x % in_y) * cells_x + x.low + cell % in_x;
+            const int cell = i / WORDS, layer = cell / in_x / in_y;
+            const i64 at = ((i64)(z.low + layer) * cells_y + y.low + cell / in_x % in_y)
+                * cells_x + x.low + cell % in_x;
             const u32 held = cells[at * WORDS + i % WORDS];
             if (held)
-                atomicOr(&present[i % WORDS], held);
+                atomicOr(&present[layer][i % WORDS], held);
         }
         __syncthreads();
         int weighed = 0;
         for (int label = joint ? 0 : 1; label < (joint ? 1 : 256); label++) {
             const int n = iterations[label];
-            const bool here = joint || (present[label >> 5] >> (label & 31) & 1);
-            if (!here || n < least || n > most)
+            if (n < least || n > most)
                 continue;
-            if (n != weighed) {  // the last search ended with a barrier
+            u32 layers = 0;
+            for (int i = 0; i < LAYERS; i++) {
+                u32 held = present[i][label >> 5] >> (label & 31) & 1;
+                for (int w = 0; joint && w < WORDS; w++)
+                    held |= present[i][w];
+                layers |= (u32)(held != 0) << i;
+            }
+            if (!layers)
+                continue;
+            if (n != weighed) {  // what read them ended with a barrier
                 if (t <= 2 * n)
                     weights[t] = (V)trinomial[n * (MOST + 1) + abs(t - n)];
                 weighed = n;
                 __syncthreads();
             }
-            search<V>(v, b, label, n, weights, thresholds[n], plane, rows, sums, peaks,
-                      capacity, state);
+            search<V>(v, b, label, n, weights, thresholds[n], z.low, layers, plane, rows,
+                      sums, peaks, capacity, state);
         }
         __syncthreads();
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 3)
 nms_search_32(const u8 *labels, int depth, int height, int width, int core_begin,
               int core_end, const u32 *cells, int cells_y, int cells_x, int bricks_y,
-              int bricks_x, const u32 *list, int joint, const u8 *iterations,
+              int bricks_x, const u32 *list, int joint, int reach, const u8 *iterations,
               const i64 *trinomial, const i64 *thresholds, peak *peaks, int capacity,
               int *state)
 {
-    __shared__ u32 present[WORDS];
+    __shared__ u32 present[LAYERS][WORDS];
     __shared__ int turn;
     __shared__ int weights[2 * MOST_32 + 1];
     __shared__ u8 plane[(HIGH + 2 * MOST_32) * (WIDE + 2 * MOST_32)];
@@ -277,18 +298,18 @@ nms_search_32(const u8 *labels, int depth, int height, int width, int core_begin
     __shared__ int sums[DEEP * LANES];
     const volume v = {labels, depth, height, width, core_begin, core_end};
     search_bricks<int>(v, cells, cells_y, cells_x, bricks_y, bricks_x, list, joint,
-                       iterations, trinomial, thresholds, 1, MOST_32, NEXT_32, present,
+                       iterations, trinomial, thresholds, 1, reach, NEXT_32, present,
                        &turn, weights, plane, rows, sums, peaks, capacity, state);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 3)
 nms_search_64(const u8 *labels, int depth, int height, int width, int core_begin,
               int core_end, const u32 *cells, int cells_y, int cells_x, int bricks_y,
-              int bricks_x, const u32 *list, int joint, const u8 *iterations,
+              int bricks_x, const u32 *list, int joint, int reach, const u8 *iterations,
               const i64 *trinomial, const i64 *thresholds, peak *peaks, int capacity,
               int *state)
 {
-    __shared__ u32 present[WORDS];
+    __shared__ u32 present[LAYERS][WORDS];
     __shared__ int turn;
     __shared__ i64 weights[2 * MOST + 1];
     __shared__ u8 plane[(HIGH + 2 * MOST) * (WIDE + 2 * MOST)];
@@ -296,7 +317,7 @@ nms_search_64(const u8 *labels, int depth, int height, int width, int core_begin
     __shared__ i64 sums[DEEP * LANES];
     const volume v = {labels, depth, height, width, core_begin, core_end};
     search_bricks<i64>(v, cells, cells_y, cells_x, bricks_y, bricks_x, list, joint,
-                       iterations, trinomial, thresholds, MOST_32 + 1, MOST, NEXT_64,
+                       iterations, trinomial, thresholds, MOST_32 + 1, reach, NEXT_64,
                        present, &turn, weights, plane, rows, sums, peaks, capacity, state);
 }
 
@@ -363,7 +384,7 @@ nms_measure(const u8 *labels, const u8 *probability, int weighted, int depth, in
                     * (weighted ? probability[at] : 1);
                 atomicAdd(&low[label], term & 0xffffffffull);
                 atomicAdd(&high[label], term >> 32);
-                seen[label] = 1;
+                atomicOr(&seen[label], 1u);
             }
         __syncthreads();
         candidate *out = &found[c];
