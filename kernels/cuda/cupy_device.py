@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dep.kernels.backends import BackendError
-from dep.kernels.cuda.device import SOURCES, DeviceArray, kernel_files
+from dep.kernels.cuda.device import SOURCES, DeviceArray, OnDevice, kernel_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,6 +90,27 @@ class CupyDevice:
             array: DeviceArray = self._cupy.asarray(np.ascontiguousarray(host))
         return array
 
+    def adopt(self, array: OnDevice) -> DeviceArray:
+        """Share the memory of another library's array, once it is written.
+
+        Raises
+        ------
+        ValueError
+            It is on another device.
+        """
+        with self._device, self._stream:
+            shared: Any = self._cupy.asarray(array)
+            if shared.device.id != self._device.id:
+                msg = (
+                    f"the array is on CUDA device {shared.device.id}, expected it on "
+                    f"device {self._device.id}, where the kernels run"
+                )
+                raise ValueError(msg)
+            # Not every library says which of its streams still writes there.
+            self._device.synchronize()
+        result: DeviceArray = shared
+        return result
+
     def download(self, array: DeviceArray) -> NDArray[Any]:
         """Wait for all work given so far and copy an array to the host."""
         with self._device:
@@ -112,13 +134,93 @@ class CupyDevice:
         """Wait for all work given so far."""
         self._stream.synchronize()
 
+    @property
+    def stream_handle(self) -> int:
+        """The stream, as CUDA's own number."""
+        return int(self._stream.ptr)
+
+    def sibling(self) -> CupyDevice:
+        """Make another stream on the same device."""
+        return CupyDevice(int(self._device.id))
+
+    def pinned(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
+        """Make a host array that copies can read while the host goes on."""
+        count = int(np.prod(shape, dtype=np.int64))
+        memory = self._cupy.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
+        return np.frombuffer(memory, dtype, count).reshape(tuple(shape))
+
+    def pointer(self, array: DeviceArray) -> int:
+        """Give an array's address."""
+        there: Any = array
+        return int(there.data.ptr)
+
+    def copy_in(self, array: DeviceArray, host: NDArray[Any]) -> None:
+        """Queue a copy from a pinned array, which must not change until it is done."""
+        there: Any = array
+        with self._device:
+            there.data.copy_from_host_async(host.ctypes.data, host.nbytes, self._stream)
+
+    def copy(self, target: DeviceArray, source: DeviceArray) -> None:
+        """Queue a copy between two device arrays that do not overlap."""
+        to: Any = target
+        came: Any = source
+        with self._device:
+            to.data.copy_from_device_async(came.data, source.nbytes, self._stream)
+
+    def record(self) -> Any:  # noqa: ANN401 - CuPy has no types
+        """Mark the end of all work given so far."""
+        with self._device:
+            event = self._cupy.cuda.Event(disable_timing=True)
+            event.record(self._stream)
+        return event
+
+    def wait(self, event: Any) -> None:  # noqa: ANN401
+        """Let what comes next on this stream wait for an event; the host goes on."""
+        self._stream.wait_event(event)
+
+    def finish(self, event: Any) -> None:  # noqa: ANN401
+        """Let the host wait for an event."""
+        with self._device:
+            event.synchronize()
+
+    def limit_memory(self, size: int) -> None:
+        """Never take more than `size` bytes for arrays."""
+        with self._device:
+            self._cupy.get_default_memory_pool().set_limit(size=size)
+
     def _function(self, kernel: str) -> Callable[..., None]:
         path = self._files[kernel]
-        if path not in self._modules:
-            code = path.read_text(encoding="utf-8")
-            self._modules[path] = self._cupy.RawModule(code=code, options=_OPTIONS)
-        function: Callable[..., None] = self._modules[path].get_function(kernel)
+        function: Callable[..., None]
+        try:
+            if path not in self._modules:
+                self._modules[path] = self._cupy.RawModule(
+                    code=_source(path), options=_OPTIONS
+                )
+            function = self._modules[path].get_function(kernel)
+        except (
+            ImportError,
+            RuntimeError,  # NVRTC or CUDA's headers missing
+            self._cupy.cuda.compiler.CompileException,
+        ) as error:
+            msg = (
+                f"CuPy cannot compile {path.name} for {self.name} ({error}). It needs "
+                "NVRTC and the headers of its CUDA version: install the CUDA toolkit, "
+                "or pip install 'cupy-cuda13x[ctk]'; or use backend='c'."
+            )
+            raise BackendError(msg) from error
         return function
+
+
+def _source(path: Path) -> str:
+    """Read a source; what it includes goes into CuPy's cache key by a comment.
+
+    CuPy keeps what it compiled on disk under a digest of the source and its own
+    headers. After an update that changed one of ours only, it would run the old one.
+    """
+    digest = hashlib.sha256()
+    for header in sorted(path.parent.glob("*.cuh")):
+        digest.update(header.read_bytes())
+    return f"{path.read_text(encoding='utf-8')}// headers: {digest.hexdigest()}\n"
 
 
 @functools.cache

@@ -37,6 +37,14 @@ class DeviceArray(Protocol):
         """Give a part along the first axis, of the same memory."""
 
 
+class OnDevice(Protocol):
+    """An array of any library that shares its memory: CuPy, PyTorch, Numba, JAX."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Address, shape and type of the items."""
+
+
 class Device(Protocol):
     """One CUDA device and one stream on it; all work runs in the order given.
 
@@ -57,6 +65,9 @@ class Device(Protocol):
     def upload(self, host: NDArray[Any]) -> DeviceArray:
         """Copy an array to the device, C-contiguous."""
 
+    def adopt(self, array: OnDevice) -> DeviceArray:
+        """Share the memory of another library's array, once it is written."""
+
     def download(self, array: DeviceArray) -> NDArray[Any]:
         """Wait for all work given so far and copy an array to the host."""
 
@@ -75,6 +86,47 @@ class Device(Protocol):
 
     def synchronize(self) -> None:
         """Wait for all work given so far."""
+
+
+class Event(Protocol):
+    """A point in the work of a stream."""
+
+
+class StreamDevice(Device, Protocol):
+    """A device with what a network needs beside kernels: streams that overlap."""
+
+    capability: str
+
+    @property
+    def stream_handle(self) -> int:
+        """The stream, as CUDA's own number."""
+
+    def sibling(self) -> StreamDevice:
+        """Make another stream on the same device."""
+
+    def pinned(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
+        """Make a host array that copies can read while the host goes on."""
+
+    def pointer(self, array: DeviceArray) -> int:
+        """Give an array's address."""
+
+    def copy_in(self, array: DeviceArray, host: NDArray[Any]) -> None:
+        """Queue a copy from a pinned array, which must not change until it is done."""
+
+    def copy(self, target: DeviceArray, source: DeviceArray) -> None:
+        """Queue a copy between two device arrays that do not overlap."""
+
+    def record(self) -> Event:
+        """Mark the end of all work given so far."""
+
+    def wait(self, event: Event) -> None:
+        """Let what comes next on this stream wait for an event; the host goes on."""
+
+    def finish(self, event: Event) -> None:
+        """Let the host wait for an event."""
+
+    def limit_memory(self, size: int) -> None:
+        """Never take more than `size` bytes for arrays."""
 
 
 def kernel_files(folder: Path = SOURCES) -> dict[str, Path]:
