@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from dep.export import Published
 
 
-PRECISIONS = ("fp32", "fp16", "bf16")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
 @guarded
@@ -23,7 +24,8 @@ def export(
         Path,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="Made by `dep train`, or by the published DeepETPicker.",
+            help="Made by `dep train`, or by the published DeepETPicker; or a "
+            "MODEL.onnx.",
             readable=False,
         ),
     ],
@@ -36,9 +38,17 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of the arithmetic that the file asks for: fp32, fp16 or bf16."
+            help="Of the arithmetic that the file asks for: fp32, fp16, bf16 or int8."
         ),
     ] = "fp32",
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="TOMOGRAM",
+            help="For int8: such as the model will pick in; may be given many times.",
+            readable=False,
+        ),
+    ] = None,
     half_weights: Annotated[
         bool,
         typer.Option(
@@ -101,11 +111,14 @@ def export(
         bool, typer.Option("--json", help="Write the card and comparison as JSON.")
     ] = False,
 ) -> None:
-    """Export a checkpoint to ONNX, with its card inside.
+    """Export a checkpoint or a model to ONNX, with its card inside.
 
     The file is opened and compared with the network on real tiles, scores and picks,
     before it takes its name. Tile and thresholds go into the card; those not given are
     the training configuration's. Needs the extra `train`.
+
+    With --precision int8 the convolutions that stand it compute with 8 bits, and
+    --calibrate names tomograms to find their ranges on.
 
     A checkpoint of the published DeepETPicker says nothing of its classes: name them
     with --classes and --voxel-size. Its tile is 72 and its margin 12, unless it was
@@ -121,7 +134,13 @@ def export(
         message = f"--precision {precision}: expected one of {', '.join(PRECISIONS)}"
         raise UsageError(message)
     if half_weights and precision != "fp32":
-        message = f"--half-weights: weights are half as large with {precision} already"
+        message = f"--half-weights: weights are no larger with {precision} already"
+        raise UsageError(message)
+    if (precision == "int8") != bool(calibrate):
+        message = (
+            "--precision int8 and --calibrate TOMOGRAM go together: the ranges of "
+            "8-bit values are found on tomograms like those to pick in"
+        )
         raise UsageError(message)
     if os.path.lexists(out) and not overwrite:
         message = f"{out} exists already; replace it with --overwrite"
@@ -152,6 +171,8 @@ def export(
             half_weights=half_weights,
             picking={key: value for key, value in given.items() if value is not None},
             check_on=check_on,
+            calibrate_on=calibrate or (),
+            say=partial(typer.echo, err=True),
         )
     except (CardError, CheckpointError, ConfigError, ExportError) as error:
         fail(str(error), FAILED)

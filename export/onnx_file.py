@@ -2,9 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,28 +11,35 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxscript import optimizer
 
 from dep.engine.card import ModelCard
 from dep.engine.model_file import METADATA_KEY
+from dep.export.calibrate import calibrated
+from dep.export.coordinates import fold_coordinates
 from dep.export.errors import ExportError
 from dep.export.published import Published
+from dep.export.quantise import quantise
+from dep.export.sources import open_source
 from dep.export.verify import Comparison, compare
-from dep.train.card import UNKNOWN_DIGEST, make_card, weights_digest
-from dep.train.checkpoint import Checkpoint, load_checkpoint
-from dep.train.config import TrainConfig, parse_config
+from dep.train.card import UNKNOWN_DIGEST, weights_digest
 from dep.train.deployed import DeployedNetwork
-from dep.train.model_weights import NETWORK_KEY, network_entry
+from dep.train.model_weights import NETWORK_KEY
 
 OPSET = 20
 # The first whose convolutions may be bfloat16.
 BF16_OPSET = 22
-Typed = Literal["fp32", "fp16", "bf16"]
+Typed = Literal["fp32", "fp16", "bf16", "int8"]
 DTYPES: dict[str, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
+    "int8": torch.float32,  # all but what is quantised
 }
 INPUT, OUTPUT = "tomogram", "scores"
+# What the exporter computes beforehand has no more values than this: shapes, indices;
+# not the constants that coordinates fold to, which are the runtime's to compute.
+LARGEST_FOLDED = 80
 # Initializers with fewer values than this (biases) stay float32 in half storage.
 HALF_FROM = 1024
 
@@ -47,8 +53,10 @@ def export_onnx(
     picking: Mapping[str, Any] | None = None,
     published: Published | None = None,
     check_on: str | Path | None = None,
+    calibrate_on: Sequence[str | Path] = (),
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[ModelCard, Comparison]:
-    """Export a checkpoint to ONNX, and compare the file with the network.
+    """Export a network to ONNX, and compare the file with the network.
 
     Input `tomogram` (batch, 1, N, N, N) and output `scores` (batch, c, N, N, N), both
     float32 at every precision; the batch is free, N is the card's tile. The file
@@ -57,13 +65,16 @@ def export_onnx(
     Parameters
     ----------
     checkpoint
-        Made by `dep train`, or by the published tool.
+        Made by `dep train` or by the published tool; or a model file, .onnx, whose
+        weights are floats.
     out
         Ends in .onnx.
     precision
         Of the arithmetic that the graph asks for, as TensorRT 11 wants it ("typed"):
         "fp16" and "bf16" type all weights and activations so, with batch norms folded
-        before in float32, and softmax and its sums in float32 after.
+        before in float32, and softmax and its sums in float32 after. "int8" lets
+        convolutions compute with 8 bits, but for those whose rounding costs most; all
+        else is float32.
     half_weights
         Store the convolutions' weights as float16, half the size; they are cast to
         float32 when the model is opened, and all arithmetic stays float32.
@@ -74,7 +85,12 @@ def export_onnx(
         What a checkpoint of the published tool does not say; only for those.
     check_on
         Tomogram to compare on; by default the configuration's first validation (else
-        training) tomogram, where that file is at hand.
+        training) tomogram, where that file is at hand; else the first of
+        `calibrate_on`; else noise.
+    calibrate_on
+        Tomograms like those to pick in, for "int8" alone.
+    say
+        Takes words on what is being done, where that takes long.
 
     Returns
     -------
@@ -87,19 +103,22 @@ def export_onnx(
     ConfigError
         If what `picking` changes does not fit the network.
     ExportError
-        If the comparison fails; the file is not left behind.
+        If the comparison fails; the file is not left behind. If the network cannot be
+        calibrated.
     """
     checkpoint, out = Path(checkpoint), Path(out)
-    loaded = load_checkpoint(checkpoint)
-    made = _made(checkpoint, loaded, dict(picking or {}), published)
-    card = made.card(UNKNOWN_DIGEST)  # whatever is wrong with it shows before the work
-    if half_weights and precision != "fp32":
-        msg = f"half-precision weights are for fp32 only: {precision} has them already"
-        raise ExportError(msg)
-    deployed = DeployedNetwork(loaded.network, made.report).eval()
+    _consistent(precision, half_weights, calibrate_on)
+    source = open_source(checkpoint, dict(picking or {}), published)
+    # Whatever is wrong with the card shows before the work.
+    card = replace(source.card(UNKNOWN_DIGEST), precision=precision)
+    deployed = fold_coordinates(source.network, card.tile)
     typed = deployed.typed(DTYPES[precision])
 
     model = _trace(typed, card.tile, BF16_OPSET if precision == "bf16" else OPSET)
+    tomograms = [Path(one) for one in calibrate_on]
+    if precision == "int8":
+        trial = out.with_name(f".{out.stem}.trial.onnx")
+        quantise(model, calibrated(model, deployed, card, tomograms, trial, say))
     if half_weights:
         _store_half(model)
     _strip(model)
@@ -114,20 +133,23 @@ def export_onnx(
             for item in model.graph.initializer
         }
     )
-    card = replace(made.card(digest), precision=precision)
+    card = replace(card, weights_digest=digest)
     helper.set_model_props(
-        model, {METADATA_KEY: card.to_json(), NETWORK_KEY: made.network_entry}
+        model, {METADATA_KEY: card.to_json(), NETWORK_KEY: source.network_entry}
     )
     onnx.checker.check_model(model, full_check=True)
 
+    tomogram = source.tomogram or next(iter(tomograms), None)
+    if check_on is not None:
+        tomogram = Path(check_on)
     temporary = out.with_name(f".{out.stem}.part.onnx")
     try:
         temporary.write_bytes(model.SerializeToString())
         comparison = compare(
-            deployed,
+            source.network,
             temporary,
             card,
-            made.tomogram if check_on is None else Path(check_on),
+            tomogram,
             half_weights=half_weights,
         )
         if not comparison.agrees:
@@ -142,11 +164,33 @@ def export_onnx(
     return card, comparison
 
 
+def _consistent(
+    precision: str, half_weights: bool, calibrate_on: Sequence[str | Path]
+) -> None:
+    """Refuse options that do not go together."""
+    if half_weights and precision != "fp32":
+        msg = (
+            f"half-precision weights are for fp32 only: {precision} stores them no "
+            "larger already"
+        )
+        raise ExportError(msg)
+    if precision == "int8" and not calibrate_on:
+        msg = (
+            "int8 needs tomograms to calibrate on, like those that the model will pick "
+            "in: name one or more with --calibrate"
+        )
+        raise ExportError(msg)
+    if precision != "int8" and calibrate_on:
+        msg = f"tomograms to calibrate on are for int8 only, not for {precision}"
+        raise ExportError(msg)
+
+
 def _trace(deployed: DeployedNetwork, tile: int, opset: int) -> onnx.ModelProto:
     """Run torch's exporter quietly."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             # Deprecations inside the exporter are not the user's to act on.
@@ -156,16 +200,19 @@ def _trace(deployed: DeployedNetwork, tile: int, opset: int) -> onnx.ModelProto:
                 (torch.zeros(2, 1, tile, tile, tile),),
                 dynamo=True,
                 verbose=False,
+                optimize=False,
                 opset_version=opset,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamic_shapes={"tomogram": {0: torch.export.Dim("batch")}},
             )
+            if program is None:
+                msg = "torch.onnx.export returned nothing"
+                raise ExportError(msg)
+            optimizer.optimize(program.model, input_size_limit=LARGEST_FOLDED)
     finally:
-        logger.setLevel(level)
-    if program is None:
-        msg = "torch.onnx.export returned nothing"
-        raise ExportError(msg)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
     model: onnx.ModelProto = program.model_proto
     return model
 
@@ -216,60 +263,3 @@ def _strip(model: onnx.ModelProto) -> None:
         item.doc_string = ""
     del model.metadata_props[:]
     model.doc_string = ""
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What is known of a checkpoint's network beside its weights."""
-
-    card: Callable[[str], ModelCard]
-    report: list[bool]
-    network_entry: str
-    tomogram: Path | None
-
-
-def _made(
-    checkpoint: Path,
-    loaded: Checkpoint,
-    picking: dict[str, Any],
-    published: Published | None,
-) -> _Made:
-    """Take it from the checkpoint's configuration, or from what was told."""
-    network = loaded.network.config
-    if loaded.config is not None:
-        if published is not None:
-            msg = (
-                f"{checkpoint}: made by dep train, so it knows its classes, voxel size "
-                "and contrast: leave out --classes, --voxel-size and --contrast"
-            )
-            raise ExportError(msg)
-        values = dict(loaded.config)
-        values["picking"] = {**values["picking"], **picking}
-        config = parse_config(values, str(checkpoint))
-        return _Made(
-            card=partial(make_card, config),
-            report=[entry.report for entry in config.classes],
-            network_entry=network_entry(network, config),
-            tomogram=_tomogram(config),
-        )
-    if published is None:
-        msg = (
-            f"{checkpoint}: a checkpoint of the published tool says nothing of its "
-            "classes, voxel size and contrast, which a model card needs: name them "
-            "with --classes NAME:DIAMETER,... (ångström), --voxel-size and --contrast"
-        )
-        raise ExportError(msg)
-    return _Made(
-        card=partial(published.card, network, picking),
-        report=[True] * len(published.classes),
-        network_entry=published.network_entry(network),
-        tomogram=None,
-    )
-
-
-def _tomogram(config: TrainConfig) -> Path | None:
-    """Return one to compare on, where the configuration's files are at hand."""
-    for source in (*config.data.validate_on, *config.data.train):
-        if source.tomogram.is_file():
-            return source.tomogram
-    return None

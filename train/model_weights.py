@@ -20,6 +20,8 @@ NETWORK_KEY = "dep.network"
 # How the exporter names weights: the deployed network holds the network; large weights
 # may be stored as float16 behind a cast.
 PREFIX, HALF = "network.", "_half"
+# How it names what folding coordinates leaves (dep.export.coordinates).
+PLACED, RAMP = ".coordinates", ".ramp"
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,12 @@ def load_model_weights(path: str | Path) -> ModelWeights:
             value.astype(np.float32)
         )
         for name, value in arrays.items()
-        if name.startswith(PREFIX)
+        if name.startswith(PREFIX) and not name.endswith(RAMP)
     }
+    for name in [one for one in weights if one.endswith(PLACED)]:
+        # The weights of a folded convolution's coordinates belong behind the others.
+        whole = name.removesuffix(PLACED) + ".weight"
+        weights[whole] = torch.cat((weights[whole], weights.pop(name)), dim=1)
     entry = {prop.key: prop.value for prop in model.metadata_props}.get(NETWORK_KEY)
     classes: tuple[str | None, ...]
     if entry is not None:
