@@ -169,6 +169,24 @@ STUDIES = {
                 Variant(
                     "Dice and foreground, interpolated head, three levels",
                     {**WHOLE, **INTERPOLATED, **THREE_LEVELS},
+                    seeds=(0, 1, 2),
+                ),
+                Variant(
+                    "Dice and foreground, interpolated head, three levels; 150 "
+                    "particles, the rest ignored",
+                    {
+                        **WHOLE,
+                        **INTERPOLATED,
+                        **THREE_LEVELS,
+                        "loss.unannotated": "ignore",
+                    },
+                    particles=150,
+                ),
+                Variant(
+                    "Dice and foreground, interpolated head, three levels; 150 "
+                    "particles, 2 % trimmed",
+                    {**WHOLE, **INTERPOLATED, **THREE_LEVELS, **PARTLY},
+                    particles=150,
                 ),
                 Variant("Dice, absent too", ABSENT, seeds=(0, 1, 2)),
                 Variant(

@@ -32,7 +32,7 @@ class LossWeights:
         What the Dice term says of a class that a batch does not hold: sum p^2 /
         (sum p^2 + s), s being the mean label volume of the classes that it does hold.
         0 as nothing, as in the published tool: then false picks of a class cost next
-        to nothing in most batches, and a class that learns late can settle on membranes.
+        to nothing in most batches, and one that learns late can settle on membranes.
     class_term
         Mean of -log p(class | foreground) over the foreground voxels. Dice and
         cross-entropy first learn where particles are; this makes the class count from
