@@ -13,6 +13,8 @@ from dep.kernels.cores import available_threads
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dep.kernels.cuda.device import OnDevice
+
 MAX_ITERATIONS = 13  # 27^13 < 2^62; 27^14 > 2^64
 MAX_CLASS = 255  # labels are bytes
 
@@ -148,6 +150,45 @@ def origin(z_origin: int, depth: int) -> int:
         msg = f"z_origin must keep z within 32 bits, found {z_origin}"
         raise ValueError(msg)
     return int(z_origin)
+
+
+def device_volume(
+    name: str, array: OnDevice, shape: tuple[int, ...] | None = None
+) -> None:
+    """Check an array on a CUDA device: uint8, three axes, C-contiguous; of `shape`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is something else; the message says what.
+    """
+    if not is_on_device(array):
+        msg = (
+            f"{name} must be on the device as labels are, found {_kind(array)} in the "
+            "computer's memory"
+        )
+        raise TypeError(msg)
+    told = array.__cuda_array_interface__
+    found, strides = tuple(told["shape"]), told.get("strides")
+    kind = f"{np.dtype(told['typestr'])} of shape {found}"
+    if np.dtype(told["typestr"]) != np.uint8:
+        msg = f"{name} on a device must be a uint8 array (z, y, x), found {kind}"
+        raise TypeError(msg)
+    if len(found) != 3:
+        msg = f"{name} must have the three axes z, y, x, found {kind}"
+        raise ValueError(msg)
+    if shape is not None and found != shape:
+        msg = f"{name} must have shape {shape} as labels, found {found}"
+        raise ValueError(msg)
+    whole = (found[1] * found[2], found[2], 1)
+    if strides is not None and 0 not in found and tuple(strides) != whole:
+        msg = f"{name} must be C-contiguous, found strides {tuple(strides)} and {kind}"
+        raise ValueError(msg)
+
+
+def is_on_device(thing: object) -> bool:
+    """Say whether an array is in the memory of a CUDA device."""
+    return hasattr(thing, "__cuda_array_interface__")
 
 
 def _kind(thing: object) -> str:

@@ -20,7 +20,7 @@ from dep.kernels.arguments import (
     thread_count,
     threshold,
 )
-from dep.kernels.cuda.nms import CudaNms, Search
+from dep.kernels.cuda.nms import CudaNms, Pending, Search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dep.kernels.backends import Backend
+    from dep.kernels.cuda.device import Device, DeviceArray
 
 # One candidate as the C core hands it over (core.h: dep_candidate).
 _RECORD = np.dtype(
@@ -152,10 +153,7 @@ def mp_nms(
     z_origin = origin(z_origin, labels.shape[0])
     threads = thread_count(threads)
 
-    thresholds = tuple(
-        smallest_sum(n, t_lm) if n in per_class else 0
-        for n in range(MAX_ITERATIONS + 1)
-    )
+    thresholds = _thresholds(per_class, t_lm)
     found: list[reference.Candidate] | NDArray[Any] | bytes | int
     if twin == "reference":
         found = reference.mp_nms(
@@ -191,10 +189,69 @@ def mp_nms(
     if isinstance(found, bytes):
         found = np.frombuffer(found, dtype=_RECORD)
     if isinstance(found, np.ndarray):
-        return Candidates(
-            **{name: found[name].copy() for name in Candidates.__dataclass_fields__}
-        )
+        return _of_records(found)
     return _collect(found, z_origin)
+
+
+class DeviceSearch:
+    """`mp_nms` on volumes that are on a CUDA device already.
+
+    Parameters
+    ----------
+    device
+        Where they are.
+    iterations, t_lm, joint
+        As for `mp_nms`.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        iterations: int | Sequence[int],
+        t_lm: float,
+        *,
+        joint: bool,
+    ) -> None:
+        per_class = iterations_per_class(iterations, joint=joint)
+        self._per_class = per_class
+        search = Search(
+            per_class, _thresholds(per_class, threshold(t_lm)), (0, 0), joint, True
+        )
+        self._nms = CudaNms(device, search, _RECORD)
+
+    def begin(
+        self,
+        labels: DeviceArray,
+        probability: DeviceArray,
+        core: tuple[int, int],
+        z_origin: int,
+    ) -> Pending | None:
+        """Queue the search of planes `core` of a volume whose first plane is z_origin.
+
+        The arrays must stay as they are until `collect` has its findings.
+        """
+        return self._nms.begin(labels, probability, core, z_origin)
+
+    def collect(self, pending: Pending | None) -> Candidates:
+        """Wait for a search."""
+        found = self._nms.collect(pending)
+        if isinstance(found, int):
+            raise _unlisted(found, self._per_class)
+        return _of_records(found)
+
+
+def _of_records(records: NDArray[Any]) -> Candidates:
+    return Candidates(
+        **{name: records[name].copy() for name in Candidates.__dataclass_fields__}
+    )
+
+
+def _thresholds(per_class: Sequence[int], t_lm: float) -> tuple[int, ...]:
+    """Give the smallest S of a candidate for each n that is used."""
+    return tuple(
+        smallest_sum(n, t_lm) if n in per_class else 0
+        for n in range(MAX_ITERATIONS + 1)
+    )
 
 
 def _on_device(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -14,6 +15,7 @@ from dep.kernels.cuda.device import SOURCES, DeviceArray, OnDevice, kernel_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
@@ -38,6 +40,10 @@ class CupyDevice:
         The GPU's.
     capability
         Its compute capability, "9.0".
+    number
+        As CUDA counts devices.
+    failures
+        What CuPy raises when the device or its driver fails.
 
     Raises
     ------
@@ -67,6 +73,13 @@ class CupyDevice:
         with self._device:
             properties = runtime.getDeviceProperties(device_id)
             self._stream: Any = stream or self._cupy.cuda.Stream(non_blocking=True)
+        self.number = device_id
+        driver = getattr(self._cupy.cuda, "driver", None)
+        self.failures: tuple[type[Exception], ...] = (
+            BackendError,
+            runtime.CUDARuntimeError,
+            *([driver.CUDADriverError] if driver is not None else []),
+        )
         self.name = str(properties["name"].decode())
         self.capability = f"{properties['major']}.{properties['minor']}"
         self._files = kernel_files()
@@ -134,6 +147,11 @@ class CupyDevice:
         """Wait for all work given so far."""
         self._stream.synchronize()
 
+    def activate(self) -> AbstractContextManager[object]:
+        """Make it the device that other libraries use in this thread, for a while."""
+        here: AbstractContextManager[object] = self._device
+        return here
+
     @property
     def stream_handle(self) -> int:
         """The stream, as CUDA's own number."""
@@ -183,10 +201,35 @@ class CupyDevice:
         with self._device:
             event.synchronize()
 
-    def limit_memory(self, size: int) -> None:
-        """Never take more than `size` bytes for arrays."""
+    def capture(self, work: Callable[[], None]) -> Any:  # noqa: ANN401
+        """Record what `work` queues on this stream, to be queued again at no cost."""
+        with self._device, self._stream:
+            self._stream.begin_capture()
+            try:
+                work()
+            except BaseException:
+                # The stream must not be left recording; what it says then is no news.
+                with contextlib.suppress(*self.failures):
+                    self._stream.end_capture()
+                raise
+            return self._stream.end_capture()
+
+    def replay(self, graph: Any) -> None:  # noqa: ANN401
+        """Queue what was recorded; its arrays must still be there."""
         with self._device:
-            self._cupy.get_default_memory_pool().set_limit(size=size)
+            graph.launch(self._stream)
+
+    def limit_memory(self, size: int | None) -> None:
+        """Never take more than `size` bytes for arrays; None: all there is."""
+        with self._device:
+            # CuPy takes 0 for "no limit".
+            self._cupy.get_default_memory_pool().set_limit(size=size or 0)
+
+    def release_memory(self) -> None:
+        """Give what no array uses any more back to the other programs on the device."""
+        with self._device:
+            self._cupy.get_default_memory_pool().free_all_blocks()
+            self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def _function(self, kernel: str) -> Callable[..., None]:
         path = self._files[kernel]

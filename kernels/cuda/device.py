@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import DTypeLike, NDArray
@@ -92,10 +93,29 @@ class Event(Protocol):
     """A point in the work of a stream."""
 
 
+class Graph(Protocol):
+    """Work that was recorded instead of queued."""
+
+
 class StreamDevice(Device, Protocol):
-    """A device with what a network needs beside kernels: streams that overlap."""
+    """A device with what a network needs beside kernels: streams that overlap.
+
+    Attributes
+    ----------
+    capability
+        Compute capability, "9.0".
+    number
+        As CUDA counts devices.
+    failures
+        Exceptions of the device and its driver: what it does is lost.
+    """
 
     capability: str
+    number: int
+    failures: tuple[type[Exception], ...]
+
+    def activate(self) -> AbstractContextManager[object]:
+        """Make it the device that other libraries use in this thread, for a while."""
 
     @property
     def stream_handle(self) -> int:
@@ -125,8 +145,17 @@ class StreamDevice(Device, Protocol):
     def finish(self, event: Event) -> None:
         """Let the host wait for an event."""
 
-    def limit_memory(self, size: int) -> None:
-        """Never take more than `size` bytes for arrays."""
+    def capture(self, work: Callable[[], None]) -> Graph:
+        """Record what `work` queues on this stream, to be queued again at no cost."""
+
+    def replay(self, graph: Graph) -> None:
+        """Queue what was recorded; its arrays must still be there."""
+
+    def limit_memory(self, size: int | None) -> None:
+        """Never take more than `size` bytes for arrays; None: all there is."""
+
+    def release_memory(self) -> None:
+        """Give what no array uses any more back to the other programs on the device."""
 
 
 def kernel_files(folder: Path = SOURCES) -> dict[str, Path]:

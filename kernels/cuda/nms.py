@@ -61,6 +61,19 @@ class Search:
     z_origin: int = 0
 
 
+@dataclass(frozen=True)
+class Pending:
+    """A search that is queued: what it works on, and where its findings will be."""
+
+    labels: DeviceArray
+    probability: DeviceArray | None
+    core: tuple[int, int]
+    z_origin: int
+    state: DeviceArray
+    found: DeviceArray
+    room: int
+
+
 class CudaNms:
     """MP-NMS on one device; tables are uploaded once, buffers kept from call to call.
 
@@ -106,23 +119,45 @@ class CudaNms:
             Ordered by linear index, then class; or the smallest class without
             iterations.
         """
+        return self.collect(self.begin(labels, probability, core, z_origin))
+
+    def begin(
+        self,
+        labels: DeviceArray,
+        probability: DeviceArray | None,
+        core: tuple[int, int] | None = None,
+        z_origin: int | None = None,
+    ) -> Pending | None:
+        """Queue the search of a label volume; `collect` waits for what it finds.
+
+        The arrays must stay as they are until then. None where there are no voxels.
+        """
+        if 0 in labels.shape:
+            return None
         core = self._search.core if core is None else core
         z_origin = self._search.z_origin if z_origin is None else z_origin
-        if 0 in labels.shape:
+        state, found = self._launch(labels, probability, core, z_origin)
+        return Pending(labels, probability, core, z_origin, state, found, self._room)
+
+    def collect(self, pending: Pending | None) -> NDArray[Any] | int:
+        """Wait for a search; see `__call__` for what it gives."""
+        if pending is None:
             return np.empty(0, self._record)
-        while True:
-            state, found = self._launch(labels, probability, core, z_origin)
-            numbers = self._device.download(state)
-            if numbers[UNLISTED] != NOTHING_UNLISTED:
-                return int(numbers[UNLISTED])
-            count = int(numbers[FOUND])
-            if count <= self._room:
-                break
-            self._room = count  # more than anyone expects: once more, with room for all
+        numbers = self._device.download(pending.state)
+        if numbers[UNLISTED] != NOTHING_UNLISTED:
+            return int(numbers[UNLISTED])
+        count = int(numbers[FOUND])
+        if count > pending.room:  # more than anyone expects: once more, with room
+            self._room = max(self._room, count)
+            return self.collect(
+                self.begin(
+                    pending.labels, pending.probability, pending.core, pending.z_origin
+                )
+            )
         if count == 0:
             return np.empty(0, self._record)
-        records = self._device.download(found[: count * self._record.itemsize])
-        candidates = records.view(self._record)
+        size = count * self._record.itemsize
+        candidates = self._device.download(pending.found[:size]).view(self._record)
         order = np.lexsort((candidates["class_id"], candidates["index"]))
         sorted_: NDArray[Any] = candidates[order]
         return sorted_

@@ -39,13 +39,24 @@ def test_the_extension_keeps_to_the_limited_api():
     assert "#define Py_LIMITED_API 0x030B0000" in (CORE / "module.c").read_text()
 
 
+def _tails(package):
+    """Give ".c", ".b.c" of "a.b.c"."""
+    parts = package.split(".")
+    return ["." + ".".join(parts[k:]) for k in range(len(parts) - 1, 0, -1)]
+
+
 def test_what_is_packaged_is_there():
     root = CORE.parent.parent
     tools = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]
     folders = tools["setuptools"]["package-dir"]
     for package, patterns in tools["setuptools"]["package-data"].items():
         for pattern in patterns:
-            place = root / folders.get(package, ".")
+            # As setuptools finds a folder: that of the nearest package that has one.
+            above = [package, *(package[: -len(rest)] for rest in _tails(package))]
+            named = next((one for one in above if one in folders), None)
+            place = root / folders.get(named, ".")
+            if named is not None:
+                place /= package[len(named) + 1 :].replace(".", "/")
             found = place.glob(pattern) if package != "*" else place.glob("*/py.typed")
             assert any(found), f"{package}: {pattern} matches no file"
 
