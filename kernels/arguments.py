@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def _iteration(n: int) -> int:
     return n
 
 
-def label_volume(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def label_volume(labels: object) -> NDArray[np.uint8]:
     """Check a label volume (z, y, x) uint8; a copy only where x is not contiguous."""
     if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8:
         msg = f"labels must be a uint8 array (z, y, x), found {_kind(labels)}"
@@ -92,9 +92,7 @@ def label_volume(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return contiguous_rows(labels)
 
 
-def probability_volume(
-    probability: NDArray[Any], shape: tuple[int, ...]
-) -> NDArray[Any]:
+def probability_volume(probability: object, shape: tuple[int, ...]) -> NDArray[Any]:
     """Check probabilities: bytes, or float32 within 0 and 1, shaped as the labels."""
     if not isinstance(probability, np.ndarray) or probability.dtype not in (
         np.uint8,
@@ -153,8 +151,8 @@ def origin(z_origin: int, depth: int) -> int:
 
 
 def device_volume(
-    name: str, array: OnDevice, shape: tuple[int, ...] | None = None
-) -> None:
+    name: str, array: object, shape: tuple[int, ...] | None = None
+) -> OnDevice:
     """Check an array on a CUDA device: uint8, three axes, C-contiguous; of `shape`.
 
     Raises
@@ -184,9 +182,10 @@ def device_volume(
     if strides is not None and 0 not in found and tuple(strides) != whole:
         msg = f"{name} must be C-contiguous, found strides {tuple(strides)} and {kind}"
         raise ValueError(msg)
+    return array
 
 
-def is_on_device(thing: object) -> bool:
+def is_on_device(thing: object) -> TypeGuard[OnDevice]:
     """Say whether an array is in the memory of a CUDA device."""
     return hasattr(thing, "__cuda_array_interface__")
 

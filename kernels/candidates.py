@@ -13,6 +13,8 @@ from dep.kernels import backends, reference
 from dep.kernels.arguments import (
     MAX_ITERATIONS,
     core_planes,
+    device_volume,
+    is_on_device,
     iterations_per_class,
     label_volume,
     origin,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dep.kernels.backends import Backend
-    from dep.kernels.cuda.device import Device, DeviceArray
+    from dep.kernels.cuda.device import Device, DeviceArray, OnDevice
 
 # One candidate as the C core hands it over (core.h: dep_candidate).
 _RECORD = np.dtype(
@@ -74,10 +76,10 @@ class Candidates:
 
 
 def mp_nms(
-    labels: NDArray[np.uint8],
+    labels: NDArray[np.uint8] | OnDevice,
     iterations: int | Sequence[int],
     t_lm: float,
-    probability: NDArray[np.uint8] | NDArray[np.float32] | None = None,
+    probability: NDArray[np.uint8] | NDArray[np.float32] | OnDevice | None = None,
     *,
     joint: bool = False,
     backend: Backend = "auto",
@@ -96,7 +98,8 @@ def mp_nms(
     ----------
     labels : (z, y, x) uint8
         0 is background, else the class. Read in place when x is contiguous, else
-        copied.
+        copied. An array of CuPy, PyTorch or another library on the first CUDA device
+        stays there: only the candidates come back.
     iterations
         n, 1 to 13: for all classes or, not with `joint`, one for each class (index 0 is
         class 1; a class beyond the list must not occur).
@@ -105,13 +108,14 @@ def mp_nms(
         S / 27^n.
     probability : (z, y, x) uint8 or float32, optional
         Of the label's class: bytes of 1/255, or numbers in [0, 1], which count as the
-        byte floor(p * 255 + 0.5), computed in float32.
+        byte floor(p * 255 + 0.5), computed in float32. Bytes, and on the device, where
+        labels are.
     joint
         Pool the mask of all labels once; the class of a candidate is the one with the
         most votes around it (weight times probability byte, or times 1; the smaller on
         a tie). Otherwise each class is pooled apart.
     backend
-        "auto" (the C core), "c", "reference" or "cuda".
+        "auto" (the C core; "cuda" for arrays on a device), "c", "reference" or "cuda".
     refine
         Move `xyz` to the centroid of S - min(S) over the 3x3x3 voxels at the maximum.
     threads
@@ -143,17 +147,27 @@ def mp_nms(
     voxels, and takes about 1/16 byte per voxel and 4 MB per thread beside its
     arguments.
     """
-    twin = backends.resolve(backend)
-    labels = label_volume(labels)
     per_class = iterations_per_class(iterations, joint=joint)
     t_lm = threshold(t_lm)
+    thresholds = _thresholds(per_class, t_lm)
+    threads = thread_count(threads)
+    if is_on_device(labels):
+        twin = backends.resolve("cuda" if backend == "auto" else backend)
+        depth = device_volume("labels", labels).__cuda_array_interface__["shape"][0]
+        planes, z_origin = core_planes(core, depth), origin(z_origin, depth)
+        return _adopted(
+            labels,
+            probability,
+            Search(per_class, thresholds, planes, joint, refine, z_origin),
+            twin,
+        )
+    twin = backends.resolve(backend)
+    labels = label_volume(labels)
     if probability is not None:
         probability = probability_volume(probability, labels.shape)
     z0, z1 = core_planes(core, labels.shape[0])
     z_origin = origin(z_origin, labels.shape[0])
-    threads = thread_count(threads)
 
-    thresholds = _thresholds(per_class, t_lm)
     found: list[reference.Candidate] | NDArray[Any] | bytes | int
     if twin == "reference":
         found = reference.mp_nms(
@@ -267,6 +281,30 @@ def _on_device(
         device.upload(labels),
         None if probability is None else device.upload(probability),
     )
+
+
+def _adopted(
+    labels: OnDevice,
+    probability: NDArray[Any] | OnDevice | None,
+    search: Search,
+    twin: str,
+) -> Candidates:
+    """Search arrays that another library put on the device."""
+    if twin != "cuda":
+        msg = (
+            f"labels are on a CUDA device, where backend={twin!r} does not work: leave "
+            "it out, or copy them to the computer's memory"
+        )
+        raise ValueError(msg)
+    shape = tuple(labels.__cuda_array_interface__["shape"])
+    device = backends.cuda_device()
+    there = None
+    if probability is not None:
+        there = device.adopt(device_volume("probability", probability, shape))
+    found = CudaNms(device, search, _RECORD)(device.adopt(labels), there)
+    if isinstance(found, int):
+        raise _unlisted(found, search.iterations)
+    return _of_records(found)
 
 
 def halo(iterations: int | Sequence[int]) -> int:

@@ -61,6 +61,11 @@ FAULTS = {
         "layers >> (z / CELL - lowest) & 1",
         "layers >> (z / CELL - lowest + 1) & 1",
     ),
+    "rivals around the brick without what reaches only them": (
+        "nms.cu",
+        "const int reach = most + 1;",
+        "const int reach = most;",
+    ),
     "half a word taken for the whole": (
         "nms.cu",
         "*(const u64 *)(row + low) == 0",
@@ -150,6 +155,13 @@ def check_nms():
             )
             for name, want in vars(expected).items():
                 np.testing.assert_array_equal(getattr(found, name), want)
+    labels = (np.random.default_rng(8).random((24, 12, 20)) < 0.1).astype(np.uint8)
+    for core in ((10, 11), (10, 13), (3, 15)):  # 10 - n is where a cell begins
+        found, expected = (
+            mp_nms(labels, 2, 1e-9, core=core, backend=backend)
+            for backend in ("cuda", "c")
+        )
+        np.testing.assert_array_equal(found.voxel, expected.voxel)
 
 
 def check_assembly(device):

@@ -113,6 +113,21 @@ def test_more_candidates_than_there_is_room_for(brute_force, monkeypatch):
     brute_force.same(found, expected)
 
 
+@few
+@given(seed=st.integers(0, 2**32 - 1), joint=st.booleans())
+@example(seed=4, joint=True)
+def test_rivals_just_beyond_the_core_count(brute_force, seed, joint):
+    """Their sums reach one voxel further than those of the core itself."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(10, 30)), *rng.integers(1, 24, 2))
+    labels = (rng.random(shape) < rng.choice([0.05, 0.3])) * rng.integers(1, 3, shape)
+    begin = int(rng.integers(0, shape[0] - 3))
+    core = begin, begin + int(rng.integers(1, 4))
+    n = int(rng.integers(1, 5))
+    options = {"joint": joint, "core": core}
+    brute_force.same(*both(labels.astype(np.uint8), n, 0.01, **options))
+
+
 def test_slabs_give_what_the_whole_gives(brute_force):
     rng = np.random.default_rng(2)
     labels = (rng.random((30, 12, 40)) < 0.02).astype(np.uint8) * 2
@@ -154,3 +169,57 @@ def test_the_table_of_weights_is_the_reference_s():
     for n in range(14):
         assert trinomial(n)[n:] == table[n, : n + 1].tolist()
         assert not table[n, n + 1 :].any()
+
+
+class Foreign:
+    """An array that another library holds on the device."""
+
+    def __init__(self, device, array, **told):
+        self.kept = array if hasattr(device, "forget") else device.upload(array)
+        address = getattr(self.kept, "data", None)
+        pointer = array.ctypes.data if self.kept is array else address.ptr
+        self.__cuda_array_interface__ = {
+            "shape": array.shape,
+            "typestr": array.dtype.str,
+            "data": (pointer, False),
+            "version": 3,
+        } | told
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_arrays_of_other_libraries_stay_on_the_device(device, brute_force, joint):
+    rng = np.random.default_rng(1)
+    labels = (rng.random((9, 20, 40)) < 0.1).astype(np.uint8) * 3
+    probability = rng.integers(0, 256, labels.shape, dtype=np.uint8)
+    there = Foreign(device, labels), Foreign(device, probability)
+    options = {"joint": joint, "core": (1, 7), "z_origin": 5}
+    found = mp_nms(there[0], 2, 0.05, there[1], **options)
+    brute_force.same(found, mp_nms(labels, 2, 0.05, probability, **options))
+    alone = mp_nms(there[0], 2, 0.05, joint=joint)
+    brute_force.same(alone, mp_nms(labels, 2, 0.05, joint=joint))
+    nothing = Foreign(device, np.zeros((0, 4, 4), np.uint8))
+    assert len(mp_nms(nothing, 2, 0.05)) == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "words"),
+    [
+        ({"typestr": "<f4"}, TypeError, "must be a uint8 array .* float32"),
+        ({"shape": (6, 6)}, ValueError, "three axes z, y, x"),
+        ({"strides": (1, 6, 36)}, ValueError, "C-contiguous, found strides"),
+    ],
+)
+def test_what_they_must_be_is_said(device, told, error, words):
+    labels = Foreign(device, np.ones((6, 6, 6), np.uint8), **told)
+    with pytest.raises(error, match=words):
+        mp_nms(labels, 2, 0.05)
+
+
+def test_they_and_the_probabilities_are_in_one_place(device):
+    labels = Foreign(device, np.ones((6, 6, 6), np.uint8))
+    with pytest.raises(TypeError, match="probability must be on the device"):
+        mp_nms(labels, 2, 0.05, np.ones((6, 6, 6), np.uint8))
+    with pytest.raises(ValueError, match="labels are on a CUDA device"):
+        mp_nms(labels, 2, 0.05, backend="c")
+    with pytest.raises(ValueError, match="iterations list only 1 classes"):
+        mp_nms(Foreign(device, np.full((6, 6, 6), 2, np.uint8)), [2], 0.05)

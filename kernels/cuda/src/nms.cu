@@ -11,7 +11,7 @@
 //
 // What is read and written: nms_cells reads every voxel once and writes 1/16 of that;
 // everything after works on bricks that are not empty. 512 x 512 x 200 voxels: 52 MB,
-// 16 us at 3.3 TB/s. docs/kernels_cuda.md has the account.
+// 16 us at 3.3 TB/s. benchmarks/nms_work.py counts what the rest comes to.
 #include "exact.cuh"
 
 enum { CELL = 8, WORDS = 8, ACROSS = 4 };           // ACROSS cells in x: a block of nms_cells
@@ -19,7 +19,7 @@ enum { BRICK_X = 30, BRICK_Y = 6, BRICK_Z = 8 };    // voxels whose maxima a blo
 enum { WIDE = 32, HIGH = 8, DEEP = 10, LANES = 256 };  // with one voxel around: S is needed
 enum { MOST_32 = 6, MOST = 13 };
 enum { NEIGHBOURS = 27 };
-enum { LAYERS = 6 };  // of cells that BRICK_Z + 2 * MOST planes touch at most
+enum { LAYERS = 6 };  // of cells that BRICK_Z + 2 * (MOST + 1) planes touch at most
 // Entries of `state`, which the host zeroes (UNLISTED: 256) before it begins.
 enum { BRICKS, NEXT_32, NEXT_64, FOUND, UNLISTED };
 
@@ -243,9 +243,11 @@ __device__ void search_bricks(const volume v, const u32 *cells, int cells_y, int
         if (mine >= state[BRICKS])
             return;
         const brick b = brick_at(list[mine], bricks_y, bricks_x, v.core_begin);
-        const span z = cells_near(b.z, min(b.z + BRICK_Z, v.core_end), most, v.depth);
-        const span y = cells_near(b.y, min(b.y + BRICK_Y, v.height), most, v.height);
-        const span x = cells_near(b.x, min(b.x + BRICK_X, v.width), most, v.width);
+        // One further than what reaches the brick: its rivals lie one voxel around it.
+        const int reach = most + 1;
+        const span z = cells_near(b.z, min(b.z + BRICK_Z, v.core_end), reach, v.depth);
+        const span y = cells_near(b.y, min(b.y + BRICK_Y, v.height), reach, v.height);
+        const span x = cells_near(b.x, min(b.x + BRICK_X, v.width), reach, v.width);
         const int in_x = x.high - x.low, in_y = y.high - y.low;
         for (int i = t; i < in_x * in_y * (z.high - z.low) * WORDS; i += LANES) {
             const int cell = i / WORDS, layer = cell / in_x / in_y;
