@@ -5,7 +5,7 @@ from typing import Literal
 
 Device = Literal["auto", "cpu", "cuda"]
 RuntimePrecision = Literal["auto", "f32", "bf16"]
-RuntimeName = Literal["auto", "openvino", "onnxruntime"]
+RuntimeName = Literal["auto", "openvino", "onnxruntime", "tensorrt"]
 KernelBackend = Literal["auto", "reference", "c", "cuda"]
 
 # Called with (tiles done, tiles in all, stage) from the thread that called `pick`;

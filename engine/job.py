@@ -228,7 +228,11 @@ def conclude(
             precision=runtime.precision,
             threads=runtime.threads,
         ),
-        warnings=(*prepared.warnings, *_nothing(kept, card, volume)),
+        warnings=(
+            *prepared.warnings,
+            *streamed.warnings,
+            *_nothing(kept, card, volume),
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from dep.engine.choices import (
     RuntimeName,
     RuntimePrecision,
 )
+from dep.engine.device_pipeline import stream_on_device
 from dep.engine.errors import DepError, DeviceError, TomogramError
 from dep.engine.job import (
     PickOptions,
@@ -31,7 +32,11 @@ from dep.engine.model_file import read_card
 from dep.engine.picks import ModelIdentity, Picks
 from dep.engine.pipeline import Streamed, stream
 from dep.engine.runtime import Runtime, open_runtime
+from dep.engine.runtime.gpu import GpuRuntime
 from dep.engine.settings import PickSettings, SettingOptions
+
+# Kernels that take a network's scores where a GPU left them.
+ON_DEVICE = ("auto", "cuda")
 
 
 class Picker:
@@ -47,13 +52,19 @@ class Picker:
     device : {"auto", "cpu", "cuda"}
         Where to compute. One asked for by name is never replaced by another.
     precision : {"auto", "f32", "bf16"}
-        Of the arithmetic. `auto` is float32; bf16 needs a processor that has it.
-    runtime : {"auto", "openvino", "onnxruntime"}
-        `auto` takes OpenVINO when it is installed.
+        Of the arithmetic. `auto` is float32; bf16 needs a processor that has it. On a
+        GPU: what the file asks for, and float32 as TF32 unless f32 is asked for.
+    runtime : {"auto", "openvino", "onnxruntime", "tensorrt"}
+        `auto` takes TensorRT for plans; for ONNX files ONNX Runtime on a GPU, on a
+        processor OpenVINO when it is installed.
     threads : int, optional
         Default: the cores that this process may use.
     batch : int, optional
-        Tiles computed at once; default 1.
+        Tiles computed at once; default 1, on a GPU the plan's own or 4.
+    gpu_memory : int, optional
+        MiB of a GPU's memory that may be taken.
+    cuda_graph : bool
+        Record a plan's launches once and replay them.
     kernels : {"auto", "reference", "c", "cuda"}
         What assembles, pools and deduplicates.
 
@@ -87,6 +98,8 @@ class Picker:
         runtime: RuntimeName = "auto",
         threads: int | None = None,
         batch: int | None = None,
+        gpu_memory: int | None = None,
+        cuda_graph: bool = False,
         kernels: KernelBackend = "auto",
     ) -> None:
         check_kernels(kernels)
@@ -101,6 +114,8 @@ class Picker:
             runtime=runtime,
             threads=threads,
             batch=batch,
+            gpu_memory=gpu_memory,
+            cuda_graph=cuda_graph,
         )
         self._kernels: KernelBackend = kernels
         self._busy = threading.Lock()
@@ -279,14 +294,26 @@ class Picker:
             if self._closed:
                 message = f"{source.label}: the picker is closed"
                 raise DepError(message)
+            runtime, settings = self.runtime, prepared.request.settings
+            background = self.card.activation == "softmax"
             try:
+                if isinstance(runtime, GpuRuntime) and self._kernels in ON_DEVICE:
+                    return stream_on_device(
+                        source,
+                        prepared.normalise,
+                        plan,
+                        runtime,
+                        settings,
+                        background=background,
+                        progress=progress,
+                    )
                 return stream(
                     source,
                     prepared.normalise,
                     plan,
-                    self.runtime,
-                    prepared.request.settings,
-                    background=self.card.activation == "softmax",
+                    runtime,
+                    settings,
+                    background=background,
                     backend=self._kernels,
                     progress=progress,
                 )

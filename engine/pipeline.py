@@ -20,13 +20,17 @@ from dep.kernels import Candidates
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """What streaming gives: candidates of all planes, and the seconds it took."""
+    """What streaming gives: candidates of all planes, and the seconds it took.
+
+    `warnings` is what the runtime has to say to users.
+    """
 
     candidates: list[Candidates]
     read: float
     network: float
     assemble: float
     mp_nms: float
+    warnings: tuple[str, ...] = ()
 
 
 class TileReader:

@@ -6,6 +6,7 @@ voxel. When a layer is complete, all planes whose halo is there are searched, an
 no later plane needs is dropped. The result is bit for bit that of the whole volume.
 """
 
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +17,89 @@ from dep.engine.choices import KernelBackend
 from dep.engine.settings import PickSettings
 from dep.engine.tiles import Span, Tile, TilePlan
 from dep.kernels import Candidates, assemble, halo, mp_nms
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What completing a layer of tiles allows; planes counted from the slab's first.
+
+    Attributes
+    ----------
+    base : int
+        Plane of the tomogram that was the slab's first.
+    held : int
+        Planes that the slab holds.
+    core : (int, int)
+        Those that can be searched.
+    moved : int
+        That no later plane needs.
+    """
+
+    base: int
+    held: int
+    core: tuple[int, int]
+    moved: int
+
+
+class Layers:
+    """Which planes of a slab are complete, searched and still needed.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        The tiles, layer by layer.
+    settings : PickSettings
+        Whose iterations say how much context a search needs.
+
+    Attributes
+    ----------
+    base : int
+        Plane of the tomogram that is the slab's first.
+    planes : int
+        How many the slab holds at most.
+    """
+
+    def __init__(self, plan: TilePlan, settings: PickSettings) -> None:
+        self._plan = plan
+        self._halo = halo(settings.iterations)
+        self._tiles = len(plan.y) * len(plan.x)
+        self._waiting = self._tiles  # tiles of this layer to come
+        self._searched = 0  # planes before this one are finished
+        self.base = 0
+        self.planes = self._planes_needed()
+
+    def took(self, tiles: int) -> bool:
+        """Count tiles of a layer; say whether it is complete."""
+        self._waiting -= tiles
+        if self._waiting > 0:
+            return False
+        self._waiting = self._tiles
+        return True
+
+    def finish(self, layer: Span) -> Finished:
+        """Complete a layer."""
+        base, searched = self.base, self._searched
+        self._searched, self.base = self._advance(searched, layer.stop)
+        return Finished(
+            base=base,
+            held=layer.stop - base,
+            core=(searched - base, self._searched - base),
+            moved=self.base - base,
+        )
+
+    def _advance(self, searched: int, stop: int) -> tuple[int, int]:
+        """Give (planes finished, first plane still needed) when `stop` are labelled."""
+        last = stop == self._plan.shape[0]
+        upto = max(searched, stop if last else stop - self._halo)
+        return upto, max(0, upto - self._halo)
+
+    def _planes_needed(self) -> int:
+        """How many planes the slab holds at most."""
+        most = base = searched = 0
+        for layer in self._plan.z:
+            most = max(most, layer.stop - base)
+            searched, base = self._advance(searched, layer.stop)
+        return most
 
 
 class Slab:
@@ -51,18 +135,14 @@ class Slab:
         threads: int,
         backend: KernelBackend = "auto",
     ) -> None:
-        self._plan = plan
         self._settings = settings
         self._background = background
         self._threads = threads
         self._backend: KernelBackend = backend
-        self._halo = halo(settings.iterations)
-        shape = (self._planes_needed(), *plan.shape[1:])
+        self._layers = Layers(plan, settings)
+        shape = (self._layers.planes, *plan.shape[1:])
         self._labels: NDArray[np.uint8] = np.zeros(shape, np.uint8)
         self._probability: NDArray[np.uint8] = np.zeros(shape, np.uint8)
-        self._base = 0  # plane of the tomogram that is the slab's first
-        self._searched = 0  # planes before this one are finished
-        self._waiting = len(plan.y) * len(plan.x)  # tiles of this layer to come
         self.candidates: list[Candidates] = []
         self.seconds_assemble = 0.0
         self.seconds_mp_nms = 0.0
@@ -81,7 +161,7 @@ class Slab:
             self._labels,
             self._probability,
             tile.core_in_tile,
-            (z - self._base, y, x),
+            (z - self._layers.base, y, x),
             tile.size,
             t_seg=self._settings.t_seg,
             joint=self._settings.assembly == "joint",
@@ -90,48 +170,28 @@ class Slab:
             threads=self._threads,
         )
         self.seconds_assemble += perf_counter() - start
-        self._waiting -= 1
-        if self._waiting == 0:
-            self._waiting = len(self._plan.y) * len(self._plan.x)
+        if self._layers.took(1):
             self._finish(tile.z)
 
     def _finish(self, layer: Span) -> None:
         """Search the planes whose halo is complete and drop what is not needed."""
         start = perf_counter()
-        base, searched = self._base, self._searched
-        upto, self._base = self._advance(searched, layer.stop)
-        self._searched = upto
-        held = layer.stop - base
-        if upto > searched:
+        done = self._layers.finish(layer)
+        if done.core[1] > done.core[0]:
             self.candidates.append(
                 mp_nms(
-                    self._labels[:held],
+                    self._labels[: done.held],
                     self._settings.iterations,
                     self._settings.t_lm,
-                    self._probability[:held],
+                    self._probability[: done.held],
                     joint=self._settings.assembly == "joint",
                     backend=self._backend,
                     threads=self._threads,
-                    core=(searched - base, upto - base),
-                    z_origin=base,
+                    core=done.core,
+                    z_origin=done.base,
                 )
             )
-        moved = self._base - base
-        if moved:
+        if done.moved:
             for array in (self._labels, self._probability):
-                array[: held - moved] = array[moved:held].copy()
+                array[: done.held - done.moved] = array[done.moved : done.held].copy()
         self.seconds_mp_nms += perf_counter() - start
-
-    def _advance(self, searched: int, stop: int) -> tuple[int, int]:
-        """Give (planes finished, first plane still needed) when `stop` are labelled."""
-        last = stop == self._plan.shape[0]
-        upto = max(searched, stop if last else stop - self._halo)
-        return upto, max(0, upto - self._halo)
-
-    def _planes_needed(self) -> int:
-        """How many planes the slab holds at most."""
-        most = base = searched = 0
-        for layer in self._plan.z:
-            most = max(most, layer.stop - base)
-            searched, base = self._advance(searched, layer.stop)
-        return most

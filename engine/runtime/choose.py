@@ -1,9 +1,8 @@
 """Choose what computes a network, and say clearly what is missing."""
 
-import ctypes.util
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypedDict, get_args
 
@@ -11,9 +10,12 @@ from dep.engine.card import ModelCard
 from dep.engine.choices import Device, RuntimeName, RuntimePrecision
 from dep.engine.errors import DeviceError, SettingError
 from dep.engine.model_file import PLAN_SUFFIX
-from dep.engine.runtime import onnxruntime_cpu, openvino_cpu
+from dep.engine.runtime import onnxruntime_api, onnxruntime_cpu, openvino_cpu
+from dep.engine.runtime.gpu_choice import GpuOptions, missing_for, open_on_gpu
 from dep.engine.runtime.protocol import Runtime
 from dep.kernels import available_threads
+
+log = logging.getLogger(__name__)
 
 INSTALL_CPU = "pip install 'dep[cpu]'"
 
@@ -50,7 +52,7 @@ def installed() -> list[Installed]:
     """Try every runtime, fastest first, as `auto` does."""
     return [
         _try("openvino", openvino_cpu.version, openvino_cpu.has_bf16),
-        _try("onnxruntime", onnxruntime_cpu.version, lambda: False),
+        _try("onnxruntime", onnxruntime_api.version, lambda: False),
     ]
 
 
@@ -75,6 +77,8 @@ def open_runtime(
     runtime: RuntimeName = "auto",
     threads: int | None = None,
     batch: int | None = None,
+    gpu_memory: int | None = None,
+    cuda_graph: bool = False,
 ) -> Runtime:
     """Open a model with the fastest runtime that works.
 
@@ -85,15 +89,23 @@ def open_runtime(
     card : ModelCard
         Its card.
     device : {"auto", "cpu", "cuda"}
-        Where to compute. What is asked for by name is never replaced by another.
+        Where to compute. What is asked for by name is never replaced by another; `auto`
+        takes a GPU where all is there that the model needs on it. A plan has no other.
     precision : {"auto", "f32", "bf16"}
-        Of the arithmetic; `auto` is float32.
-    runtime : {"auto", "openvino", "onnxruntime"}
-        `auto` takes OpenVINO where it works, else ONNX Runtime.
+        Of the arithmetic; `auto` is float32 on a processor. On a GPU it is what the
+        file asks for, with float32 multiplied as TF32 where the GPU has it.
+    runtime : {"auto", "openvino", "onnxruntime", "tensorrt"}
+        `auto` takes TensorRT for plans and ONNX Runtime for ONNX files on a GPU, on a
+        processor OpenVINO where it works, else ONNX Runtime.
     threads : int, optional
         Default: the cores that this process may use.
     batch : int, optional
-        Tiles computed at once. Default: 1, since one tile occupies all cores.
+        Tiles computed at once. Default: on a processor 1, since one tile occupies all
+        cores; on a GPU what the plan was built for best, or 4.
+    gpu_memory : int, optional
+        MiB of a GPU's memory that may be taken; the batch is made to fit.
+    cuda_graph : bool
+        Record a plan's launches once and replay them.
 
     Raises
     ------
@@ -102,29 +114,72 @@ def open_runtime(
     ModelError
         The runtime refuses the model, or the network is not what its card says.
     SettingError
-        An unknown device, precision or runtime, or fewer than one thread or tile.
+        An unknown device, precision or runtime, fewer than one thread or tile, or an
+        option that the model or the runtime does not have.
     """
     _check("device", device, get_args(Device))
     _check("precision", precision, get_args(RuntimePrecision))
     _check("runtime", runtime, get_args(RuntimeName))
-    for name, value in (("threads", threads), ("batch", batch)):
+    for name, value in (
+        ("threads", threads),
+        ("batch", batch),
+        ("gpu_memory", gpu_memory),
+    ):
         if value is not None and value < 1:
             message = f"{name}: expected a whole number, 1 or more, found {value}"
             raise SettingError(message)
-    if device == "cuda":
-        raise DeviceError(_no_cuda())
-    if path.suffix == PLAN_SUFFIX:
+    threads = threads or available_threads()
+    on_gpu = GpuOptions(precision, threads, batch, gpu_memory, cuda_graph)
+    if _wants_gpu(path, device, runtime):
+        return open_on_gpu(path, card, on_gpu)
+    if device == "auto" and runtime != "openvino":
+        why_not = missing_for(path)
+        if not why_not:
+            try:
+                return open_on_gpu(path, card, on_gpu)
+            except DeviceError as error:
+                log.warning("going on with the processor: %s", error)
+        else:
+            log.info("not on a GPU: %s", why_not)
+    return _on_processor(
+        path,
+        card,
+        runtime,
+        {
+            "precision": "f32" if precision == "auto" else precision,
+            "threads": threads,
+            "batch": batch or 1,
+        },
+    )
+
+
+def _wants_gpu(path: Path, device: Device, runtime: RuntimeName) -> bool:
+    """Say whether nothing but a GPU will do; refuse what contradicts itself."""
+    plan = path.suffix == PLAN_SUFFIX
+    if plan and device == "cpu":
         message = (
-            f"{path}: a TensorRT plan needs an NVIDIA GPU and the TensorRT runtime, "
-            "which this version of dep does not drive. Use the .onnx file of the same "
-            "model."
+            f"{path}: a TensorRT plan runs on an NVIDIA GPU only. Leave out --device "
+            "cpu, or use the .onnx file of the same model."
         )
         raise DeviceError(message)
-    options: _Options = {
-        "precision": "f32" if precision == "auto" else precision,
-        "threads": threads or available_threads(),
-        "batch": batch or 1,
-    }
+    if plan and runtime in ("openvino", "onnxruntime"):
+        message = f"{path}: a plan is TensorRT's, and {runtime} does not read it"
+        raise SettingError(message)
+    if not plan and runtime == "tensorrt":
+        message = (
+            f"{path}: TensorRT computes plans. Build one: dep export {path} -o "
+            f"{path.with_suffix(PLAN_SUFFIX).name}"
+        )
+        raise SettingError(message)
+    if device == "cuda" and runtime == "openvino":
+        message = "runtime openvino computes on the processor: leave out --device cuda"
+        raise SettingError(message)
+    return plan or device == "cuda"
+
+
+def _on_processor(
+    path: Path, card: ModelCard, runtime: RuntimeName, options: _Options
+) -> Runtime:
     if runtime == "auto":
         runtime = _fastest()
     try:
@@ -147,7 +202,7 @@ def _fastest() -> RuntimeName:
     problems = []
     probes: tuple[tuple[RuntimeName, Callable[[], str | None]], ...] = (
         ("openvino", openvino_cpu.version),
-        ("onnxruntime", onnxruntime_cpu.version),
+        ("onnxruntime", onnxruntime_api.version),
     )
     for name, version in probes:
         try:
@@ -166,25 +221,3 @@ def _check(name: str, value: str, options: tuple[str, ...]) -> None:
     if value not in options:
         message = f"{name}: expected one of {', '.join(options)}, found {value!r}"
         raise SettingError(message)
-
-
-def _no_cuda() -> str:
-    """Say why there is no CUDA here."""
-    missing = [
-        f"{what} ({hint})"
-        for there, what, hint in (
-            (ctypes.util.find_library("cuda"), "NVIDIA driver", "libcuda not found"),
-            (find_spec("cupy"), "CuPy", "pip install cupy-cuda13x"),
-            (
-                find_spec("tensorrt") or find_spec("tensorrt_rtx"),
-                "TensorRT",
-                "pip install tensorrt",
-            ),
-        )
-        if not there
-    ]
-    lacks = f" This machine also lacks: {'; '.join(missing)}." if missing else ""
-    return (
-        "device cuda: this version of dep computes on the processor only."
-        f"{lacks} Use --device cpu."
-    )

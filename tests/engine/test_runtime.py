@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dep.engine import DeviceError, ModelError, SettingError
-from dep.engine.model_file import plan_document, read_card
-from dep.engine.runtime import installed, onnxruntime_cpu, open_runtime, openvino_cpu
+from dep.engine.model_file import read_card
+from dep.engine.plan_file import PlanOrigin, plan_document
+from dep.engine.runtime import installed, onnxruntime_api, open_runtime, openvino_cpu
 from dep.kernels import available_threads
 
 RUNTIMES = ["openvino", "onnxruntime"]
@@ -161,17 +162,70 @@ class TestBfloat16:
             open_runtime(tiny_model, card, runtime="onnxruntime", precision="bf16")
 
 
-def test_cuda_is_never_replaced_by_the_processor(tiny_model, card):
-    with pytest.raises(DeviceError, match=r"device cuda: .*--device cpu"):
+@pytest.fixture
+def plan(card, tmp_path):
+    """A plan as far as the card goes."""
+    path = tmp_path / "m.plan"
+    path.write_bytes(b"plan")
+    origin = PlanOrigin(
+        builder="tensorrt",
+        version="10.13.3",
+        batch=(1, 4, 8),
+        onnx="m.onnx",
+        onnx_sha256="0" * 64,
+        command="dep export m.onnx -o m.plan",
+    )
+    (tmp_path / "m.plan.json").write_text(plan_document(path, card, origin))
+    return path
+
+
+class TestWithoutAGpu:
+    """What is asked for by name is never replaced by another."""
+
+    @pytest.fixture(autouse=True)
+    def _no_gpu(self, monkeypatch):
+        def find():
+            message = "no CUDA device can be used"
+            raise DeviceError(message)
+
+        monkeypatch.setattr("dep.engine.runtime.gpu_choice.find_gpu", find)
+
+    @pytest.mark.parametrize("runtime", ["auto", "onnxruntime"])
+    def test_cuda_is_refused(self, tiny_model, card, runtime):
+        with pytest.raises(
+            DeviceError, match=r"onnx: needs an NVIDIA GPU that works: no CUDA device"
+        ):
+            open_runtime(tiny_model, card, device="cuda", runtime=runtime)
+
+    @pytest.mark.parametrize("device", ["auto", "cuda"])
+    def test_a_plan_is_refused(self, plan, device):
+        with pytest.raises(DeviceError, match=r"m\.plan: needs an NVIDIA GPU"):
+            open_runtime(plan, read_card(plan), device=device)
+
+    def test_auto_takes_the_processor(self, tiny_model, card):
+        assert open_runtime(tiny_model, card).device == "cpu"
+
+
+def test_without_cupy_it_is_said_what_to_install(tiny_model, card, monkeypatch):
+    monkeypatch.setattr("dep.engine.runtime.gpu_choice.find_spec", lambda _name: None)
+    with pytest.raises(DeviceError, match=r"CuPy is not installed: pip .*dep\[gpu\]"):
         open_runtime(tiny_model, card, device="cuda")
 
 
-def test_a_plan_says_what_it_needs(card, tmp_path):
-    path = tmp_path / "m.plan"
-    path.write_bytes(b"plan")
-    (tmp_path / "m.plan.json").write_text(plan_document(path, card))
-    with pytest.raises(DeviceError, match=r"m\.plan: .*NVIDIA GPU.*\.onnx"):
-        open_runtime(path, read_card(path))
+def test_words_that_contradict_each_other(tiny_model, card, plan):
+    for path, error, words, options in (
+        (plan, DeviceError, "leave out --device cpu", {"device": "cpu"}),
+        (plan, SettingError, "openvino does not read it", {"runtime": "openvino"}),
+        (tiny_model, SettingError, r"dep export .*plan", {"runtime": "tensorrt"}),
+        (
+            tiny_model,
+            SettingError,
+            "openvino computes on the processor",
+            {"runtime": "openvino", "device": "cuda"},
+        ),
+    ):
+        with pytest.raises(error, match=f"(?i){words}"):
+            open_runtime(path, card, **options)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +236,7 @@ def test_a_plan_says_what_it_needs(card, tmp_path):
         ({"runtime": "tensorflow"}, "runtime: expected one of"),
         ({"threads": 0}, "threads: expected a whole number, 1 or more, found 0"),
         ({"batch": -1}, "batch: expected"),
+        ({"gpu_memory": 0}, "gpu_memory: expected a whole number, 1 or more, found 0"),
     ],
 )
 def test_unknown_words(tiny_model, card, wrong, words):
@@ -234,7 +289,7 @@ def test_what_is_installed_is_reported():
     for one in found.values():
         assert (one.version is None) == bool(one.problem)
         assert one.version is None or "f32" in one.precisions
-    assert onnxruntime_cpu.version() == found["onnxruntime"].version
+    assert onnxruntime_api.version() == found["onnxruntime"].version
 
 
 def python(code):
