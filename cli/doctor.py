@@ -45,6 +45,7 @@ def _document(health: "Health") -> dict[str, Any]:
 
 
 def _show(health: "Health", console: "Console") -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     cpu = health.processor
@@ -57,9 +58,9 @@ def _show(health: "Health", console: "Console") -> None:
     console.print(f"GPU  {', '.join(health.gpus) or 'none seen'} ({health.gpu_detail})")
 
     tried = Table("works", "what", "seen", box=None, pad_edge=False)
-    for check in (*health.checks, *health.runtimes):
+    for check in (*health.checks, *health.runtimes, *health.gpu_checks):
         mark = "[green]yes[/green]" if check.works else "[yellow]no[/yellow]"
-        tried.add_row(mark, check.name, check.detail)
+        tried.add_row(mark, check.name, escape(check.detail))
     console.print()
     console.print(tried)
 
@@ -70,6 +71,11 @@ def _show(health: "Health", console: "Console") -> None:
         installed.add_row(package.name, version, package.purpose, extra)
     console.print()
     console.print(installed)
+
+    console.print()
+    console.print("[bold]dep pick takes[/bold]")
+    for line in health.choices:
+        console.print(f"  {line}", markup=False)
 
     console.print()
     verdict = (

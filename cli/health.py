@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from dep.cli.gpu_health import Check, choices, try_gpu
+
 if TYPE_CHECKING:
     from dep.engine.choices import RuntimeName
 
@@ -21,10 +23,10 @@ PACKAGES = (
     ("rich", "", "tables, progress"),
     ("onnxruntime", "cpu", "picking on the CPU"),
     ("openvino", "cpu", "picking on the CPU, fastest"),
-    ("onnxruntime-gpu", "gpu", "GPUs, not used yet"),
-    ("cupy-cuda13x", "gpu", "GPUs, not used yet"),
-    ("tensorrt", "gpu", "GPUs, not used yet"),
-    ("tensorrt-rtx", "gpu-rtx", "GPUs, not used yet"),
+    ("cupy-cuda13x", "gpu", "picking on a GPU: all of it"),
+    ("onnxruntime-gpu", "gpu", "picking on a GPU: ONNX files"),
+    ("tensorrt", "gpu", "picking on a GPU: plans, fastest"),
+    ("tensorrt-rtx", "gpu-rtx", "picking on a GPU: plans for RTX cards"),
     ("pillow", "picture", "pictures"),
     ("torch", "train", "training, export"),
     ("onnx", "train", "export"),
@@ -51,15 +53,6 @@ class Package:
     version: str | None
     extra: str
     purpose: str
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was tried: whether it works, and what was seen."""
-
-    name: str
-    works: bool
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -90,13 +83,15 @@ class Health:
     packages: tuple[Package, ...]
     checks: tuple[Check, ...]
     runtimes: tuple[Check, ...]
+    gpu_checks: tuple[Check, ...]
+    choices: tuple[str, ...]
     advice: tuple[str, ...] = field(default=())
 
     @property
     def can_pick(self) -> bool:
         """Whether a tomogram can be picked with the bundled model."""
         return all(check.works for check in self.checks) and any(
-            runtime.works for runtime in self.runtimes
+            runtime.works for runtime in (*self.runtimes, *self.gpu_checks[1:2])
         )
 
 
@@ -172,7 +167,8 @@ def examine() -> Health:
     cpu, installed = processor(), packages()
     names, detail = gpus()
     checks = (_try_kernels(), _try_model())
-    runtimes = try_runtimes()
+    runtimes, gpu_checks = try_runtimes(), try_gpu()
+    works = [one.name for one in runtimes if one.works]
     return Health(
         version=__version__,
         python=f"Python {platform.python_version()}",
@@ -183,7 +179,9 @@ def examine() -> Health:
         packages=installed,
         checks=checks,
         runtimes=runtimes,
-        advice=_advice(cpu, installed, runtimes, names),
+        gpu_checks=gpu_checks,
+        choices=choices(gpu_checks, works[0] if works else None),
+        advice=_advice(cpu, installed, runtimes, names, gpu_checks),
     )
 
 
@@ -245,6 +243,7 @@ def _advice(
     installed: tuple[Package, ...],
     runtimes: tuple[Check, ...],
     gpu_names: tuple[str, ...],
+    gpu_checks: tuple[Check, ...] = (),
 ) -> tuple[str, ...]:
     """Say what to install, and what for."""
     there = {package.name for package in installed if package.version}
@@ -262,7 +261,14 @@ def _advice(
     if cpu.bf16 and "openvino" in works:
         advice.append("this CPU computes bfloat16: dep pick --precision bf16 is faster")
     if gpu_names:
-        advice.append("there is a GPU, which this version of dep does not use yet")
+        lacking = [one.name for one in gpu_checks if not one.works]
+        if lacking:
+            advice.append(
+                f"there is a GPU, and {', '.join(lacking)} cannot use it: pip install "
+                "'dep[gpu]' (CUDA 13; instead of dep[cpu], not beside it)"
+            )
+        else:
+            advice.append("for this GPU: dep export MODEL.onnx -o MODEL.plan is faster")
     if "pillow" not in there:
         advice.append("for pictures of picks: pip install 'dep[picture]'")
     if not {"torch", "onnx", "onnxscript"} <= there:

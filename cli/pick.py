@@ -59,7 +59,8 @@ def pick(
     runtime: Annotated[
         str,
         typer.Option(
-            help="auto, openvino or onnxruntime.", rich_help_panel=MODEL_OPTIONS
+            help="auto, openvino, onnxruntime or tensorrt.",
+            rich_help_panel=MODEL_OPTIONS,
         ),
     ] = "auto",
     threads: Annotated[
@@ -70,6 +71,31 @@ def pick(
             rich_help_panel=MODEL_OPTIONS,
         ),
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tiles at once (default: 1; on a GPU the plan's own, or 4).",
+            rich_help_panel=MODEL_OPTIONS,
+        ),
+    ] = None,
+    gpu_memory: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="MIB",
+            help="GPU memory that may be taken (default: what there is).",
+            rich_help_panel=MODEL_OPTIONS,
+        ),
+    ] = None,
+    cuda_graph: Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graph",
+            help="Record a plan's launches once and replay them.",
+            rich_help_panel=MODEL_OPTIONS,
+        ),
+    ] = False,
     voxel_size: Annotated[
         float | None,
         typer.Option(
@@ -237,7 +263,16 @@ def pick(
         "t_lm": t_lm,
         "t_dist": t_dist,
     }
-    with open_picker(engine, device, precision, runtime, threads) as picker:
+    chosen = {
+        "device": device,
+        "precision": precision,
+        "runtime": runtime,
+        "threads": threads,
+        "batch": batch,
+        "gpu_memory": gpu_memory,
+        "cuda_graph": cuda_graph,
+    }
+    with open_picker(engine, chosen) as picker:
         identity = identify(picker, choices)
         todo = remaining(
             jobs, record.entries(), identity, overwrite=overwrite, resume=resume

@@ -6,7 +6,7 @@ import os
 import stat
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from dep.cli.failure import UsageError, need
 from dep.cli.wording import is_text
@@ -17,7 +17,6 @@ from dep.engine.settings import PickSettings
 if TYPE_CHECKING:
     from dep.cli.batch import Job
     from dep.engine import Picks
-    from dep.engine.choices import Device, RuntimeName, RuntimePrecision
 
 PICTURE = "picture"
 
@@ -37,22 +36,18 @@ def suffixes_of(formats: str, picture: bool) -> dict[str, str]:
     return suffixes
 
 
-def open_picker(
-    engine: Path | None,
-    device: str,
-    precision: str,
-    runtime: str,
-    threads: int | None,
-) -> Picker:
-    """Open the model; what is wrong with it or its words is wrong use."""
+def open_picker(engine: Path | None, chosen: dict[str, Any]) -> Picker:
+    """Open the model; what is wrong with it or its words is wrong use.
+
+    Parameters
+    ----------
+    engine
+        The model file; None: the bundled one.
+    chosen
+        Options of `Picker`.
+    """
     try:
-        return Picker(
-            engine,
-            cast("Device", device),
-            precision=cast("RuntimePrecision", precision),
-            runtime=cast("RuntimeName", runtime),
-            threads=threads,
-        )
+        return Picker(engine, **chosen)
     except DepError as error:
         raise UsageError(str(error)) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dep.engine.card import ClassInfo, ModelCard
-from dep.engine.choices import RuntimeName
+from dep.engine.choices import Device, RuntimeName
 from dep.engine.errors import DepError
 from dep.engine.runtime.choose import open_runtime
 
@@ -29,7 +29,7 @@ def model_bytes() -> bytes:
     return zlib.decompress(base64.b64decode(MODEL))
 
 
-def compute(runtime: RuntimeName) -> float:
+def compute(runtime: RuntimeName, device: Device = "cpu") -> float:
     """Have a runtime find a bright block in a tile, and check its answer.
 
     Returns
@@ -69,7 +69,7 @@ def compute(runtime: RuntimeName) -> float:
     with tempfile.TemporaryDirectory(prefix="dep-") as folder:
         path = Path(folder) / "probe.onnx"
         path.write_bytes(model_bytes())
-        network = open_runtime(path, card, runtime=runtime)
+        network = open_runtime(path, card, runtime=runtime, device=device)
         try:
             scores = np.array(network.infer(tile), np.float32)
         finally:

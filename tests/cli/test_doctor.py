@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from dep.cli import health, probe
+from dep.cli import gpu_health, health, probe
+from dep.engine import DeviceError
+
+YES, NO = gpu_health.Check("x", True, "seen"), gpu_health.Check("x", False, "why not")
 
 
 def test_the_report_names_what_works(dep):
@@ -18,12 +21,27 @@ def test_the_report_names_what_works(dep):
     versions = {one["name"]: one["version"] for one in report["packages"]}
     assert versions["numpy"] == np.__version__
     assert outcome.status == (0 if report["can_pick"] else 1)
+    assert [check["name"] for check in report["gpu_checks"][:2]] == [
+        "GPU kernels",
+        "onnxruntime on the GPU",
+    ]
+    assert [line.split(":")[0] for line in report["choices"]] == [
+        ".onnx files",
+        ".plan files",
+    ]
 
 
 def test_the_report_reads_well(dep):
     out = dep("doctor").out
     for words in ("compiled kernels", "openvino", "onnxruntime", "CPU", "GPU"):
         assert words in out
+
+
+def test_extras_keep_their_brackets(dep, monkeypatch):
+    advice = "CuPy is not installed: pip install 'dep[gpu]'"
+    lacks = gpu_health.Check("GPU kernels", False, advice)
+    monkeypatch.setattr(health, "try_gpu", lambda: (lacks, NO, NO))
+    assert dep("doctor").out.count("pip install 'dep[gpu]'") >= 3
 
 
 def test_a_machine_without_runtimes_cannot_pick(dep, monkeypatch):
@@ -33,6 +51,50 @@ def test_a_machine_without_runtimes_cannot_pick(dep, monkeypatch):
     assert outcome.status == 1
     assert "cannot pick" in outcome.out
     assert "pip install 'dep[cpu]'" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("gpu", "fastest", "onnx", "plan"),
+    [
+        (
+            (NO, NO, NO),
+            "openvino",
+            "openvino on the processor (not the GPU: why",
+            "noth",
+        ),
+        ((NO, NO, NO), None, "nothing (not the GPU: why not", "nothing (why not"),
+        ((YES, NO, YES), "openvino", "openvino on the processor (not", "x, which"),
+        ((YES, YES, NO), "openvino", "x", "nothing (why not"),
+        ((YES, YES, YES, YES), None, "x", "x or x, whichever built them"),
+    ],
+)
+def test_what_would_be_chosen_is_said_with_the_reason(gpu, fastest, onnx, plan):
+    lines = gpu_health.choices(gpu, fastest)
+    assert lines[0].startswith(f".onnx files: {onnx}")
+    assert lines[1].startswith(f".plan files: {plan}")
+
+
+def test_without_a_gpu_it_is_said_what_lacks(monkeypatch):
+    def find():
+        message = "CuPy is not installed"
+        raise DeviceError(message)
+
+    monkeypatch.setattr("dep.engine.runtime.gpu_choice.find_gpu", find)
+    kernels, onnxruntime, *plans = gpu_health.try_gpu()
+    assert (kernels.works, kernels.detail) == (False, "CuPy is not installed")
+    assert not onnxruntime.works
+    assert "install onnxruntime-gpu" in onnxruntime.detail
+    assert plans
+    assert not any(one.works for one in plans)
+
+
+def test_a_gpu_that_lacks_packages_is_worth_advice():
+    advice = health._advice(health.Processor("chip", 2, 2, ()), (), (), ("RTX",), (NO,))
+    assert any("there is a GPU" in one and "dep[gpu]" in one for one in advice)
+    advice = health._advice(
+        health.Processor("chip", 2, 2, ()), (), (), ("RTX",), (YES,)
+    )
+    assert any("dep export MODEL.onnx -o MODEL.plan" in one for one in advice)
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
