@@ -1,0 +1,1 @@
+"""For `hypothesis.extra.numpy`."""
