@@ -70,4 +70,8 @@ def cuda_device() -> Device:
     """
     from dep.kernels.cuda.cupy_device import default_device
 
-    return default_device()
+    try:
+        return default_device()
+    except BackendError as error:
+        msg = f"backend 'cuda': {error}; or use backend='c'"
+        raise BackendError(msg) from error

@@ -56,15 +56,15 @@ class CupyDevice:
             self._cupy = importlib.import_module("cupy")
         except ImportError as error:
             msg = (
-                f"backend 'cuda' needs CuPy, which does not load ({error}). Install "
-                "dep[gpu], or use backend='c'."
+                f"CUDA kernels need CuPy, which does not load ({error}): pip install "
+                "'dep[gpu]'"
             )
             raise BackendError(msg) from error
         runtime = self._cupy.cuda.runtime
         try:
             count = int(runtime.getDeviceCount())
         except runtime.CUDARuntimeError as error:
-            msg = f"no CUDA device can be used ({error}). Use backend='c'."
+            msg = f"no CUDA device can be used: is there an NVIDIA driver? ({error})"
             raise BackendError(msg) from error
         if not 0 <= device_id < count:
             msg = f"CUDA device {device_id} was asked for, found {count} device(s)"
@@ -248,7 +248,7 @@ class CupyDevice:
             msg = (
                 f"CuPy cannot compile {path.name} for {self.name} ({error}). It needs "
                 "NVRTC and the headers of its CUDA version: install the CUDA toolkit, "
-                "or pip install 'cupy-cuda13x[ctk]'; or use backend='c'."
+                "or pip install 'cupy-cuda13x[ctk]'"
             )
             raise BackendError(msg) from error
         return function

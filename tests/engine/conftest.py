@@ -1,6 +1,10 @@
-"""Fixtures: a network in NumPy with a known, limited field of view."""
+"""Fixtures: a network in NumPy with a known field of view; a simulated GPU."""
 
+import importlib.util
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,3 +72,26 @@ def fake():
 def scores_of():
     """Give the function that the fake runtime computes."""
     return local_scores
+
+
+def load(name, path):
+    """Import a file of helpers by its path."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """Give simulated GPUs: `gpu(...)`, `network(...)`, and the class of a `stream`."""
+    here = Path(__file__).parent
+    module = load("simulated_gpu", here / "simulated_gpu.py")
+    shim = load("shim_device", here.parent / "kernels" / "shim" / "shim_device.py")
+    libraries = shim.compile_kernels(tmp_path_factory.mktemp("shim"))
+    return SimpleNamespace(
+        gpu=lambda **options: module.SimulatedGpu(shim, libraries, **options),
+        network=module.SimulatedNetwork,
+        stream=module.SimulatedStream,
+    )

@@ -1,10 +1,7 @@
 """On a GPU the candidates are those of the processor, whatever runs when."""
 
 import gc
-import importlib.util
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,24 +22,6 @@ PLAIN = Normaliser(0.0, 1.0)
 FIELDS = ("xyz", "voxel", "class_id", "value", "score")
 
 
-def load(name, path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-HERE = Path(__file__).parent
-sim = load("simulated_gpu", HERE / "simulated_gpu.py")
-shim = load("shim_device", HERE.parent / "kernels" / "shim" / "shim_device.py")
-
-
-@pytest.fixture(scope="module")
-def libraries(tmp_path_factory):
-    return shim.compile_kernels(tmp_path_factory.mktemp("shim"))
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _few_blocks():
     """A thousand blocks with nothing to do take long on a processor."""
@@ -58,11 +37,13 @@ def card(make_model, tmp_path_factory):
 
 
 @pytest.fixture
-def make_gpu(libraries):
-    def make(**options):
-        return sim.SimulatedGpu(shim, libraries, **options)
+def make_gpu(simulated):
+    return simulated.gpu
 
-    return make
+
+@pytest.fixture
+def make_network(simulated):
+    return simulated.network
 
 
 def volume_of(shape, seed=0):
@@ -136,7 +117,18 @@ few = settings(
     eager=st.sampled_from([0, 1, 3, 50]),
 )
 def test_candidates_are_those_of_the_processor(
-    make_gpu, card, fake, scores_of, shape, batch, least, kind, iterations, seed, eager
+    make_gpu,
+    make_network,
+    card,
+    fake,
+    scores_of,
+    shape,
+    batch,
+    least,
+    kind,
+    iterations,
+    seed,
+    eager,
 ):
     """Thin volumes, short last batches, minimum batches, every type; in any order."""
     array = volume_of(shape, seed)
@@ -144,7 +136,7 @@ def test_candidates_are_those_of_the_processor(
     chosen = settings_of(assembly, iterations)
     plan = plan_tiles(shape, EDGE, MARGIN)
     gpu = make_gpu(seed=seed, eager=eager)
-    network = sim.SimulatedNetwork(scores_of, kind, least=least)
+    network = make_network(scores_of, kind, least=least)
     runtime = GpuRuntime(network, gpu.stream(), card, batch=batch, threads=1)
     found = on_gpu(runtime, array, chosen, plan)
     runtime.close()
@@ -155,9 +147,11 @@ def test_candidates_are_those_of_the_processor(
     assert found.warnings == ()
 
 
-def test_several_tomograms_one_after_the_other(make_gpu, card, fake, scores_of):
+def test_several_tomograms_one_after_the_other(
+    make_gpu, make_network, card, fake, scores_of
+):
     gpu = make_gpu(seed=4)
-    network = sim.SimulatedNetwork(scores_of)
+    network = make_network(scores_of)
     runtime = GpuRuntime(network, gpu.stream(), card, batch=3, threads=1)
     for seed, shape in enumerate([(30, 20, 25), (9, 40, 13), (30, 20, 25)]):
         array, chosen = volume_of(shape, seed), settings_of()
@@ -174,9 +168,11 @@ def test_several_tomograms_one_after_the_other(make_gpu, card, fake, scores_of):
 
 
 @pytest.mark.parametrize("fault", ["copied", "computed", "arrived"])
-def test_a_missing_wait_shows(make_gpu, card, fake, scores_of, fault, monkeypatch):
+def test_a_missing_wait_shows(
+    make_gpu, make_network, card, fake, scores_of, fault, monkeypatch, simulated
+):
     """Each of the three waits is needed: the device notices when one is left out."""
-    stream_class = sim.SimulatedStream
+    stream_class = simulated.stream
     if fault == "copied":  # the host fills a buffer that is still being copied
         monkeypatch.setattr(stream_class, "finish", lambda _self, _event: None)
     else:
@@ -194,7 +190,7 @@ def test_a_missing_wait_shows(make_gpu, card, fake, scores_of, fault, monkeypatc
     wrong = 0
     for seed in range(6):
         gpu = make_gpu(seed=seed, eager=seed % 3)
-        network = sim.SimulatedNetwork(scores_of)
+        network = make_network(scores_of)
         runtime = GpuRuntime(network, gpu.stream(), card, batch=1, threads=1)
         found = joined(on_gpu(runtime, array, chosen, plan))
         wrong += any(
@@ -205,11 +201,11 @@ def test_a_missing_wait_shows(make_gpu, card, fake, scores_of, fault, monkeypatc
 
 
 def test_the_next_batch_is_read_while_the_device_computes(
-    make_gpu, card, scores_of, monkeypatch
+    make_gpu, make_network, card, scores_of, monkeypatch
 ):
     """Nothing of a batch has run when the host goes on to the next."""
     gpu = make_gpu(eager=0)
-    network = sim.SimulatedNetwork(scores_of)
+    network = make_network(scores_of)
     runtime = GpuRuntime(network, gpu.stream(), card, batch=2, threads=1)
     pending = []
     real = runtime.submit
@@ -232,20 +228,20 @@ class TestFailures:
         return on_gpu(runtime, array, settings_of(), plan, **options)
 
     def test_of_the_network_end_the_run_and_it_can_be_used_again(
-        self, make_gpu, card, scores_of
+        self, make_gpu, make_network, card, scores_of
     ):
         gpu = make_gpu()
         fails = {4: DeviceError("the network failed")}  # 1 is the trial
-        network = sim.SimulatedNetwork(scores_of, fails=fails)
+        network = make_network(scores_of, fails=fails)
         runtime = GpuRuntime(network, gpu.stream(), card, batch=2, threads=1)
         with pytest.raises(DeviceError, match="the network failed"):
             self.run(runtime)
         assert not any(one.queue for one in gpu.streams)
         assert len(joined(self.run(runtime))["value"]) > 0
 
-    def test_of_the_device_are_explained(self, make_gpu, card, scores_of):
+    def test_of_the_device_are_explained(self, make_gpu, make_network, card, scores_of):
         gpu = make_gpu()
-        network = sim.SimulatedNetwork(scores_of, fails={3: "an illegal address"})
+        network = make_network(scores_of, fails={3: "an illegal address"})
         runtime = GpuRuntime(network, gpu.stream(), card, batch=2, threads=1)
         with pytest.raises(
             DeviceError, match="simulated 1 on a simulated GPU failed: an illegal"
@@ -254,9 +250,11 @@ class TestFailures:
         with pytest.raises(DeviceError, match="failed: an illegal address"):
             runtime.infer(np.zeros((1, 1, EDGE, EDGE, EDGE), np.float32))
 
-    def test_of_the_reader_are_raised_once(self, make_gpu, card, scores_of):
+    def test_of_the_reader_are_raised_once(
+        self, make_gpu, make_network, card, scores_of
+    ):
         gpu = make_gpu(eager=0)
-        network = sim.SimulatedNetwork(scores_of)
+        network = make_network(scores_of)
         runtime = GpuRuntime(network, gpu.stream(), card, batch=2, threads=1)
         volume = open_volume(volume_of((30, 20, 20)), 10.0)
 
@@ -281,9 +279,9 @@ class TestFailures:
                 )
             assert not any(one.queue for one in gpu.streams)
 
-    def test_of_the_listener(self, make_gpu, card, scores_of):
+    def test_of_the_listener(self, make_gpu, make_network, card, scores_of):
         gpu = make_gpu(eager=0)
-        network = sim.SimulatedNetwork(scores_of)
+        network = make_network(scores_of)
         runtime = GpuRuntime(network, gpu.stream(), card, batch=2, threads=1)
 
         def stop(done, total, stage):
@@ -301,10 +299,10 @@ class TestMemory:
     """It runs out at the start, in the middle, or is capped."""
 
     def test_a_tomogram_is_begun_again_with_half_the_batch(
-        self, make_gpu, card, fake, scores_of
+        self, make_gpu, make_network, card, fake, scores_of
     ):
         gpu = make_gpu()
-        network = sim.SimulatedNetwork(scores_of, fails={5: MemoryError("no room")})
+        network = make_network(scores_of, fails={5: MemoryError("no room")})
         runtime = GpuRuntime(network, gpu.stream(), card, batch=4, threads=1)
         array, chosen = volume_of((30, 20, 20)), settings_of()
         plan = plan_tiles(array.shape, EDGE, MARGIN)
@@ -318,37 +316,43 @@ class TestMemory:
         assert "batch of 2" in said
         assert on_gpu(runtime, array, chosen, plan).warnings == ()
 
-    def test_twice_is_too_often(self, make_gpu, card, scores_of):
+    def test_twice_is_too_often(self, make_gpu, make_network, card, scores_of):
         gpu = make_gpu()
         fails = {5: MemoryError("no room"), 8: MemoryError("no room at all")}
-        network = sim.SimulatedNetwork(scores_of, fails=fails)
+        network = make_network(scores_of, fails=fails)
         runtime = GpuRuntime(network, gpu.stream(), card, batch=4, threads=1)
         array = volume_of((30, 20, 20))
         plan = plan_tiles(array.shape, EDGE, MARGIN)
         with pytest.raises(DeviceError, match=r"not even with a batch of 2 \(no room"):
             on_gpu(runtime, array, settings_of(), plan)
 
-    def test_where_no_smaller_batch_is_left(self, make_gpu, card, scores_of):
+    def test_where_no_smaller_batch_is_left(
+        self, make_gpu, make_network, card, scores_of
+    ):
         for least, batch in ((1, 1), (4, 4)):
             gpu = make_gpu()
-            network = sim.SimulatedNetwork(
+            network = make_network(
                 scores_of, least=least, fails={1: MemoryError("no room")}
             )
             with pytest.raises(DeviceError, match=f"with a batch of {batch}.*End"):
                 GpuRuntime(network, gpu.stream(), card, batch=batch, threads=1)
             assert network.closed
 
-    def test_buffers_that_do_not_fit_are_halved(self, make_gpu, card, scores_of):
+    def test_buffers_that_do_not_fit_are_halved(
+        self, make_gpu, make_network, card, scores_of
+    ):
         tile = 4 * EDGE**3
         gpu = make_gpu(memory=2 * 4 * (tile + 3 * tile) - 1)
-        network = sim.SimulatedNetwork(scores_of)
+        network = make_network(scores_of)
         runtime = GpuRuntime(network, gpu.stream(), card, batch=4, threads=1)
         assert runtime.batch == 2
         assert "its buffers: going on with a batch of 2" in runtime.remarks()[0]
 
-    def test_a_cap_chooses_the_batch_and_is_kept(self, make_gpu, card, scores_of):
+    def test_a_cap_chooses_the_batch_and_is_kept(
+        self, make_gpu, make_network, card, scores_of
+    ):
         gpu = make_gpu()
-        network = sim.SimulatedNetwork(scores_of, workspace=MIB, outside=MIB)
+        network = make_network(scores_of, workspace=MIB, outside=MIB)
         runtime = GpuRuntime(
             network, gpu.stream(), card, batch=64, threads=1, memory=48
         )
@@ -364,16 +368,16 @@ class TestMemory:
         assert gpu.pool_limit is None
 
     def test_a_cap_that_is_too_small_says_what_is_needed(
-        self, make_gpu, card, scores_of
+        self, make_gpu, make_network, card, scores_of
     ):
-        network = sim.SimulatedNetwork(scores_of, workspace=3 * MIB)
+        network = make_network(scores_of, workspace=3 * MIB)
         with pytest.raises(DeviceError, match=r"2 MiB .* allowed; .*needs 4 MiB"):
             GpuRuntime(network, make_gpu().stream(), card, batch=4, threads=1, memory=2)
         assert network.closed
 
-    def test_everything_is_given_back(self, make_gpu, card, scores_of):
+    def test_everything_is_given_back(self, make_gpu, make_network, card, scores_of):
         gpu = make_gpu()
-        network = sim.SimulatedNetwork(scores_of, workspace=1000)
+        network = make_network(scores_of, workspace=1000)
         runtime = GpuRuntime(network, gpu.stream(), card, batch=4, threads=1)
         array = volume_of((30, 20, 20))
         on_gpu(runtime, array, settings_of(), plan_tiles(array.shape, EDGE, MARGIN))
@@ -385,9 +389,9 @@ class TestMemory:
 
 
 @pytest.mark.parametrize("kind", ["f32", "f16", "bf16"])
-def test_scores_can_be_fetched(make_gpu, card, scores_of, kind):
+def test_scores_can_be_fetched(make_gpu, make_network, card, scores_of, kind):
     gpu = make_gpu()
-    network = sim.SimulatedNetwork(scores_of, kind, least=2)
+    network = make_network(scores_of, kind, least=2)
     runtime = GpuRuntime(network, gpu.stream(), card, batch=3, threads=1)
     tiles = volume_of((3, 1, EDGE * EDGE, EDGE)).reshape(3, 1, EDGE, EDGE, EDGE)
     first, second = runtime.infer(tiles), runtime.infer(tiles[:1])
@@ -399,7 +403,7 @@ def test_scores_can_be_fetched(make_gpu, card, scores_of, kind):
 
 @pytest.mark.parametrize("kernels", ["auto", "c"])
 def test_a_picker_picks_with_it(
-    make_gpu, tiny_model, make_tomogram, tmp_path, monkeypatch, kernels
+    make_gpu, make_network, tiny_model, make_tomogram, tmp_path, monkeypatch, kernels
 ):
     """The whole way, against the processor's picks of the same network."""
     make_tomogram(tmp_path / "t.mrc")
@@ -408,7 +412,7 @@ def test_a_picker_picks_with_it(
         here = picker.runtime
 
         def open_here(_path, card, **_options):
-            network = sim.SimulatedNetwork(lambda tiles: here.infer(tiles))
+            network = make_network(lambda tiles: here.infer(tiles))
             stream_ = make_gpu(seed=1).stream()
             return GpuRuntime(network, stream_, card, batch=1, threads=1)
 

@@ -275,7 +275,7 @@ def test_a_lack_of_memory_anywhere_names_the_tomogram(
 def test_kernels_that_are_not_to_be_had_are_refused_at_once(tiny_model, monkeypatch):
     cupy_device.default_device.cache_clear()
     monkeypatch.setitem(sys.modules, "cupy", None)  # as if not installed
-    with pytest.raises(DeviceError, match=r"kernels cuda: .*needs CuPy"):
+    with pytest.raises(DeviceError, match=r"kernels cuda: .*need CuPy"):
         Picker(tiny_model, kernels="cuda")
     with pytest.raises(SettingError, match="kernels: expected one of auto, reference"):
         Picker(tiny_model, kernels="gpu")

@@ -217,7 +217,7 @@ def no_cupy(monkeypatch):
     ],
 )
 def test_cuda_without_cupy_says_what_to_do(call):
-    with pytest.raises(BackendError, match=r"needs CuPy.*dep\[gpu\].*backend='c'"):
+    with pytest.raises(BackendError, match=r"need CuPy.*dep\[gpu\].*backend='c'"):
         call()
 
 
