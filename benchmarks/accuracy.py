@@ -213,7 +213,6 @@ def figures(result: Evaluation) -> dict[str, float]:
 
 def examine(model: Path, data: Path, card: ModelCard) -> dict[str, Any]:
     """Choose thresholds on tomogram 9; score 10, as it is and with noise."""
-    precision = "bf16"
     chosen = PickSettings.of(card)
     with_thresholds: dict[tuple[float, float], float] = {}
     out: dict[str, Any] = {}
@@ -226,7 +225,7 @@ def examine(model: Path, data: Path, card: ModelCard) -> dict[str, Any]:
             shape=volume.shape,
             voxel_size=volume.voxel_size,
         )
-        runtime = open_runtime(model, card, precision=precision, threads=1)
+        runtime = open_runtime(model, card, precision="f32", threads=1)
         try:
             if number == 9:
                 replay = Replay(runtime)
