@@ -26,6 +26,7 @@ from dep.train.ranks import (
     choose_device,
     count_devices,
     find_ranks,
+    precision_notes,
     use_threads,
 )
 from dep.train.remedies import more_memory, out_of_memory
@@ -131,7 +132,7 @@ def train_rank(
     kept = run.restore(checkpoint, folder.last) if checkpoint is not None else {}
     data = load_data(config)
     cut = _sampler(config, data.train, ranks)
-    notes = list(data.warnings)
+    notes = [*precision_notes(config, device), *data.warnings]
     if initial is not None:
         notes += _start(run, initial, cut)
     if ranks.first:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from dep.engine.processor import lacks_bf16
 from dep.kernels import available_threads
 from dep.train.config import TrainConfig
 from dep.train.state import TrainingError
@@ -65,6 +66,16 @@ def choose_device(config: TrainConfig) -> str:
         )
         raise TrainingError(msg)
     return name
+
+
+def precision_notes(config: TrainConfig, device: str) -> list[str]:
+    """Say when the precision is emulated, which makes it slow instead of fast."""
+    if device != "cpu" or config.training.precision != "bf16" or not lacks_bf16():
+        return []
+    return [
+        "training.precision is bf16, which this processor has no instructions for: "
+        'steps take some ten times as long as with "fp32"'
+    ]
 
 
 def count_devices(config: TrainConfig, device: str) -> int:

@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 
 from dep.engine.card import ModelCard
 from dep.engine.errors import DeviceError, ModelError
+from dep.engine.processor import lacks_bf16
 from dep.engine.runtime.contract import INPUT, OUTPUT, Edge, check_network
-
-# Instructions that compute bfloat16; OpenVINO emulates it on chips without them.
-BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-CPUINFO = Path("/proc/cpuinfo")
 
 
 class OpenVinoCpu:
@@ -163,14 +160,9 @@ def _demand_bf16(core: Any) -> None:  # noqa: ANN401 - openvino.Core
 
 
 def _has_bf16(core: Any) -> bool:  # noqa: ANN401 - openvino.Core
-    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return False
-    try:
-        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True  # another system: OpenVINO's word is all there is
-    lines = (line for line in text.splitlines() if line.startswith(("flags", "Feat")))
-    return not BF16_FLAGS.isdisjoint(next(lines, "").split())
+    # OpenVINO lists it for chips that emulate it, too.
+    known = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return known and not lacks_bf16()
 
 
 def _first_line(error: BaseException) -> str:

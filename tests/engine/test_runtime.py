@@ -8,7 +8,7 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from dep.engine import DeviceError, ModelError, SettingError
+from dep.engine import DeviceError, ModelError, SettingError, processor
 from dep.engine.model_file import read_card
 from dep.engine.plan_file import PlanOrigin, plan_document
 from dep.engine.runtime import installed, onnxruntime_api, open_runtime, openvino_cpu
@@ -150,7 +150,7 @@ class TestBfloat16:
     def test_where_the_chip_has_not(self, tiny_model, card, monkeypatch, tmp_path):
         pytest.importorskip("openvino")
         (tmp_path / "cpuinfo").write_text("processor: 0\nflags : fpu avx2 avx512f\n")
-        monkeypatch.setattr(openvino_cpu, "CPUINFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
         with pytest.raises(
             DeviceError, match=r"bf16: this processor .*--precision f32"
         ):

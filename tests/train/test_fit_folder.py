@@ -18,7 +18,7 @@ from dep.train.data import AnnotatedTomogram
 from dep.train.history import History
 from dep.train.metrics_file import MetricsFile, Progress, read_metrics
 from dep.train.overlay import ANNOTATED, PICK, STRAY, draw_overlay
-from dep.train.ranks import choose_device
+from dep.train.ranks import choose_device, precision_notes
 from dep.train.remedies import more_memory, out_of_memory, remarks
 from dep.train.validate import Picked, Validation
 
@@ -206,6 +206,21 @@ def test_half_precision_needs_a_gpu(run_files):
     config = with_training(load_config(run_files.config), precision="fp16")
     with pytest.raises(TrainingError, match="bf16"):
         choose_device(config)
+
+
+def test_emulated_bfloat16_is_said_to_be_slow(run_files, monkeypatch, tmp_path):
+    from dep.engine import processor
+
+    config = load_config(run_files.config)
+    wanted = with_training(config, precision="bf16")
+    for flags, notes in (("fpu avx2", 1), ("fpu avx2 amx_bf16", 0)):
+        (tmp_path / "cpuinfo").write_text(f"processor: 0\nflags : {flags}\n")
+        monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+        assert len(precision_notes(wanted, "cpu")) == notes
+        assert precision_notes(wanted, "cuda") == []
+        assert precision_notes(config, "cpu") == []
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "no such file")
+    assert precision_notes(wanted, "cpu") == []
 
 
 def test_bfloat16_trains(run_files, tmp_path):
