@@ -61,7 +61,9 @@ def find(context: Context, suffix: str) -> list[Path]:
         There are none.
     """
     folder = models.folder_of(context)
-    found = sorted(folder.glob(f"*{suffix}")) if folder.is_dir() else []
+    found = []
+    if folder.is_dir():  # a file that begins with a dot was not finished
+        found = [path for path in folder.glob(f"*{suffix}") if path.name[0] != "."]
     if suffix == ".onnx" and not found:
         found = [context.root / networks.BUNDLED]
     if not found:

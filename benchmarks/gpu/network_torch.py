@@ -1,6 +1,7 @@
 """Times PyTorch's ways of computing the networks: the rivals of the other runtimes."""
 
 import itertools
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -16,17 +17,43 @@ BATCHES = (1, 4, 8)
 # What is measured, most telling first: should time run out, the least telling is left.
 WAYS = ("AMP f16", "AMP bf16", "TF32", "fp32")
 SECONDS = 0.4  # for one measurement, once it is warm
-COMPILE_SECONDS = 25  # that must be left to begin compiling
+COMPILE_SECONDS = 15  # that must be left to begin compiling
 MIB = 1 << 20
 
 
 def run(context: Context) -> None:
-    """Time eager, AMP and compiled networks, batch by batch."""
+    """Time eager networks, in float32 and by AMP, batch by batch."""
     torch = need_torch()
-    need("dep.train.network")
-    torch.backends.cudnn.benchmark = True  # the best that PyTorch offers
     context.value("torch", torch.__version__)
     context.value("cuDNN", torch.backends.cudnn.version())
+    every = on_gpu(context)
+    for way, (network, count), channels_last, batch in itertools.product(
+        WAYS, every, (True, False), BATCHES
+    ):
+        if context.left() < 3:
+            context.value("left out", f"from {way} on: no time was left")
+            break
+        measure(context, network, network.module, count, way, batch, channels_last)
+
+
+def compiled(context: Context) -> None:
+    """Time what torch.compile makes of them, by AMP."""
+    torch = need_torch()
+    for way, (network, count) in itertools.product(WAYS[:2], on_gpu(context)):
+        if context.left() < COMPILE_SECONDS:
+            context.value("left out", f"from {way} on: no time was left")
+            break
+        module = torch.compile(network.module)
+        with within(context.left() - 2):
+            measure(context, network, module, count, way, 4, True, how="compiled")
+
+
+def on_gpu(context: Context) -> list[tuple[networks.Network, int]]:
+    """Put the networks on the GPU; gives each with its multiplications a tile."""
+    import torch
+
+    need("dep.train.network")
+    torch.backends.cudnn.benchmark = True  # the best that PyTorch offers
     every = []
     for network in (networks.bundled(context.root), networks.published()):
         count = floors.macs(network.module, network.tile)
@@ -38,19 +65,29 @@ def run(context: Context) -> None:
             parameters=sum(one.numel() for one in network.module.parameters()),
             gmac_a_tile=count / 1e9,
         )
-        every.append((network, count, network.module.to("cuda")))
-    for way, (network, count, module), channels_last, batch in itertools.product(
-        WAYS, every, (True, False), BATCHES
-    ):
-        if context.left() < COMPILE_SECONDS + 3:
-            break
-        measure(context, network, module, count, way, batch, channels_last)
-    for way, (network, count, module) in itertools.product(WAYS[:2], every):
-        if context.left() < COMPILE_SECONDS:
-            context.value("compiled", "in part: no time was left")
-            break
-        compiled = torch.compile(module)
-        measure(context, network, compiled, count, way, 4, True, how="compiled")
+        network.module.to("cuda")
+        every.append((network, count))
+    return every
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer; the worker's own alarm is kept."""
+
+    def late(number: int, frame: object) -> None:
+        del number, frame
+        message = f"not done within {seconds:.0f} s"
+        raise TimeoutError(message)
+
+    handler = signal.signal(signal.SIGALRM, late)
+    began = time.monotonic()
+    before, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        left = max(before - (time.monotonic() - began), 0.01) if before else 0
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, handler)
 
 
 def measure(

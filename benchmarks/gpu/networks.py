@@ -111,8 +111,8 @@ class TorchNetwork:
         Tiles at once.
     place
         PyTorch's name of the device, "cuda"; "cpu" for tests without one.
-    outside
-        Bytes that PyTorch takes beside CuPy's pool, if that was measured.
+    tile_bytes
+        What PyTorch takes for a tile, if that was measured.
     """
 
     least = 1
@@ -124,7 +124,7 @@ class TorchNetwork:
         *,
         most: int = 16,
         place: str = "cuda",
-        outside: int = 0,
+        tile_bytes: int = 0,
     ) -> None:
         import torch
 
@@ -133,15 +133,15 @@ class TorchNetwork:
         self.precision = precision
         self.scores: Any = precision
         self.most = most
-        self.outside = outside
+        self.outside = 0
+        self._tile_bytes = tile_bytes
         self._place = place
         layout: Any = torch.channels_last_3d
         self._module: nn.Module | None = module.to(place).to(memory_format=layout)
 
     def nbytes(self, batch: int) -> int:
-        """Say 0: PyTorch has a pool of its own."""
-        del batch
-        return 0
+        """Say what it takes: of a pool of its own, but of the same memory."""
+        return batch * self._tile_bytes
 
     def enqueue(self, device: Any, tiles: Any, scores: Any) -> None:  # noqa: ANN401
         """Queue a batch on the device's stream.

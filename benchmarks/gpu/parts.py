@@ -27,8 +27,9 @@ PARTS = (
     Part("environment", 20, "gpu.environment:run"),
     Part("kernels", 45, "gpu.kernels:run"),
     Part("tests", 75, "gpu.device_tests:run"),
-    Part("network-torch", 70, "gpu.network_torch:run"),
+    Part("network-torch", 50, "gpu.network_torch:run"),
     Part("pipeline-torch", 45, "gpu.pipeline:with_torch"),
+    Part("network-compiled", 30, "gpu.network_torch:compiled"),
     # Here what TensorRT and ONNX Runtime compute is made: it is costly, and only they
     # need it.
     Part("models", 55, "gpu.models:run"),

@@ -17,6 +17,7 @@ from gpu.memory import MemoryWatch, used_before
 from gpu.network_files import find
 
 Open = Callable[..., Any]  # options of a Picker -> a Picker
+BATCH = 4  # of PyTorch; other runtimes have one of their own
 WARM = 5  # picks that count
 CAPS = (4096, 1536)  # MiB
 AGREE = 0.99  # F1 of picks on the GPU against those of the processor
@@ -91,7 +92,6 @@ def torch_picker(
     root: Path,
     network: networks.Network,
     *,
-    batch: int | None = None,
     gpu_memory: int | None = None,
     kernels: str = "auto",
 ) -> Any:  # noqa: ANN401 - a Picker
@@ -103,11 +103,15 @@ def torch_picker(
     from dep.kernels import available_threads
     from dep.kernels.cuda.cupy_device import CupyDevice
 
+    taken = 0
+    if gpu_memory is not None:  # what it took before, with a batch of as many
+        torch = need_torch()
+        taken = torch.cuda.max_memory_reserved() // BATCH
     runtime = GpuRuntime(
-        networks.TorchNetwork(network.module),
+        networks.TorchNetwork(network.module, tile_bytes=taken),
         CupyDevice(),
         networks.card_of(root),
-        batch=batch or 4,
+        batch=BATCH,
         threads=available_threads(),
         memory=gpu_memory,
     )
