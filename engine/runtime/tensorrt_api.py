@@ -17,7 +17,8 @@ _INSTALL = {
     "tensorrt": "pip install 'dep[gpu]', which brings tensorrt",
     "tensorrt_rtx": "pip install 'dep[gpu-rtx]', which brings tensorrt-rtx",
 }
-OLDEST = {"tensorrt": (10, 0), "tensorrt_rtx": (1, 0)}
+# 10.1 brought memory of the caller's, sized for the shapes at hand.
+OLDEST = {"tensorrt": (10, 1), "tensorrt_rtx": (1, 0)}
 
 
 @dataclass(frozen=True)
