@@ -1,4 +1,4 @@
-"""On a real GPU: the streaming pipeline, ONNX Runtime and plans against the processor."""
+"""On a real GPU: streaming, ONNX Runtime and plans against the processor."""
 
 import numpy as np
 import pytest

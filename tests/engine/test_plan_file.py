@@ -178,7 +178,7 @@ class TestLoading:
             "dep.engine.runtime.tensorrt_api.importlib.import_module",
             lambda _name: module,
         )
-        with pytest.raises(DeviceError, match=r"too old: expected 10\.0"):
+        with pytest.raises(DeviceError, match=r"too old: expected 10\.1"):
             load_tensorrt("tensorrt")
 
     def test_an_unknown_name(self):
