@@ -8,7 +8,9 @@ from typing import Any
 
 from gpu.context import DONE, NOT_RUN, plain
 
-WIDEST = 60  # characters of a cell
+WIDEST, WORDS_WIDEST = 60, 200  # characters of a cell, and of one in whole sentences
+SENTENCES = ("note", "why", "remark", "warning")
+TEXT = "text"  # a cell of many lines, which goes below the table
 
 
 def write(path: Path, document: Mapping[str, Any]) -> None:
@@ -53,6 +55,8 @@ def text(document: Mapping[str, Any]) -> str:
             lines.append(f"  {key}: {_cell(value, wide=True)}")
         for title, rows in part.get("tables", {}).items():
             lines += ["", f"  -- {title}", *table(rows)]
+            for row in rows:
+                lines += [f"  | {line}" for line in str(row.get(TEXT, "")).splitlines()]
         if tail := part.get("output_tail", "").strip():
             lines += ["", "  -- what it printed last"]
             lines += [f"  | {line}" for line in tail.splitlines()[-15:]]
@@ -63,8 +67,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lay rows out in columns; a column is there if any row has it."""
     names: list[str] = []
     for row in rows:
-        names += [name for name in row if name not in names]
-    cells = [names] + [[_cell(row.get(name, "")) for name in names] for row in rows]
+        names += [name for name in row if name not in names and name != TEXT]
+    cells = [names] + [
+        [_cell(row.get(name, ""), wide=name in SENTENCES) for name in names]
+        for row in rows
+    ]
     numbers = [
         all(isinstance(row.get(name, 0), int | float | None) for row in rows)
         for name in names
@@ -92,4 +99,5 @@ def _cell(value: object, *, wide: bool = False) -> str:
     if isinstance(value, list):
         value = ", ".join(_cell(one) for one in value)
     words = " ".join(str(value).split())
-    return words if wide or len(words) <= WIDEST else words[: WIDEST - 1] + "…"
+    most = WORDS_WIDEST if wide else WIDEST
+    return words if len(words) <= most else words[: most - 1] + "…"

@@ -275,6 +275,17 @@ def test_rows_need_not_have_the_same_columns(gpu):
     ]
 
 
+def test_texts_of_many_lines_go_below_their_table(gpu):
+    failure = {"test": "t.py::a", "text": "first\n  second"}
+    part = {"state": "failed", "why": "", "seconds": 1.0}
+    part |= {"tables": {"failures": [failure]}, "faults": ["1 failed"]}
+    document = {"made": "today", "seconds": 1.0, "setup": {}, "parts": {"tests": part}}
+    lines = gpu.report.text(document).splitlines()
+    below = lines.index("  t.py::a")
+    assert lines[below + 1 : below + 3] == ["  | first", "  |   second"]
+    assert "  WRONG: 1 failed" in lines
+
+
 def test_dep_is_found_without_being_installed(gpu, root, tmp_path):
     folder = gpu.checkout.link(root, tmp_path)
     paths = [path for path in sys.path if path]
