@@ -1,5 +1,6 @@
 """`dep info`: what a file is: a model's card, a tomogram's header, or picks."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,9 +29,10 @@ def info(
 ) -> None:
     """Say what a file holds.
 
-    A model: its card. A tomogram: header and statistics. Picks: how many of which
-    class, and where. The kind follows from the file's ending; anything unknown is
-    tried as a tomogram.
+    A model: its card; of a plan also what built it, what it needs and the command that
+    builds it again. A tomogram: header and statistics. Picks: how many of which class,
+    and where. The kind follows from the file's ending; anything unknown is tried as a
+    tomogram.
     """
     kind, facts = _read(file)
     if as_json:
@@ -58,9 +60,18 @@ def _read(file: Path) -> tuple[str, Facts]:
 
 
 def _model(file: Path) -> Facts:
-    from dep.engine.model_file import read_card
+    from dep.engine.model_file import PLAN_SUFFIX, check_model_path, read_card
+    from dep.engine.plan_file import read_plan
 
-    return {**read_card(file).to_dict(), "megabytes": _megabytes(file)}
+    if file.suffix != PLAN_SUFFIX:
+        return {**read_card(file).to_dict(), "megabytes": _megabytes(file)}
+    check_model_path(file)
+    card, origin = read_plan(file)
+    return {
+        **card.to_dict(),
+        "megabytes": _megabytes(file),
+        "built": asdict(origin),
+    }
 
 
 def _tomogram(file: Path) -> Facts:
@@ -127,6 +138,8 @@ def _show(facts: Facts, console: "Console") -> None:
     """Print one line for each fact; a class table as a table."""
     from dep.cli.tables import plain_table
 
+    facts = dict(facts)
+    facts |= _built(facts.pop("built", {}))
     width = max(len(name) for name in facts) + 2
     for name, value in facts.items():
         if name == "classes":
@@ -153,6 +166,26 @@ def _show(facts: Facts, console: "Console") -> None:
         for one in classes:
             table.add_row(one["name"], f"{one['diameter']:g}")
         console.print(table)
+
+
+def _built(built: Facts) -> Facts:
+    """Put what built a plan, and what it needs, into words."""
+    if not built:
+        return {}
+    low, best, high = built["batch"]
+    version = f"{built['builder']} {built['version']}"
+    capabilities = ", ".join(built["compute_capabilities"])
+    if built["hardware_compatible"]:
+        capabilities = f"{capabilities or 'its GPU'}, and others from 8.0 on"
+    return {
+        "built_by": version,
+        "runs_with": version + " or newer" * built["version_compatible"],
+        "tiles_at_once": str(low) if low == high else f"{low} to {high}, best {best}",
+        "compute_capability": capabilities or f"the default of {built['builder']}",
+        "built_on": built["gpu"] or "not known, or no GPU",
+        "built_of": f"{built['onnx']} (SHA-256 {built['onnx_sha256']})",
+        "build_again": built["command"],
+    }
 
 
 def _words(value: object) -> str:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dep.engine.card import ModelCard
+from dep.export.agreement import read_tiles
 from dep.export.errors import ExportError
 from dep.export.quantise import Magnitudes, quantise
-from dep.export.verify import cpu_runtime, read_tiles
+from dep.export.verify import cpu_runtime
 from dep.train.deployed import DeployedNetwork
 
 # Tiles in all, and of these how many each convolution is tried on by itself.

@@ -15,13 +15,14 @@ from onnxscript import optimizer
 
 from dep.engine.card import ModelCard
 from dep.engine.model_file import METADATA_KEY
+from dep.export.agreement import Comparison
 from dep.export.calibrate import calibrated
 from dep.export.coordinates import fold_coordinates
 from dep.export.errors import ExportError
 from dep.export.published import Published
 from dep.export.quantise import quantise
 from dep.export.sources import open_source
-from dep.export.verify import Comparison, compare
+from dep.export.verify import compare
 from dep.train.card import UNKNOWN_DIGEST, weights_digest
 from dep.train.deployed import DeployedNetwork
 from dep.train.model_weights import NETWORK_KEY
@@ -154,8 +155,8 @@ def export_onnx(
         )
         if not comparison.agrees:
             msg = (
-                f"{out}: not written, the ONNX file does not agree with the network: "
-                f"{comparison}"
+                f"{checkpoint}: not exported, its ONNX file does not agree with the "
+                f"network: {comparison}"
             )
             raise ExportError(msg)
         temporary.replace(out)

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dep import __version__
 from dep.engine.card import ClassInfo, Contrast, ModelCard
 from dep.export.errors import ExportError
-from dep.train.network import NetworkConfig
+
+if TYPE_CHECKING:
+    from dep.train.network import NetworkConfig
 
 # The published tool's own settings (REFERENCE, the published pipeline): patches of 72
 # voxels with a margin of 12, labels of 7, t_seg 0.5, t_lm 0.1, labels per class.
@@ -42,7 +44,7 @@ class Published:
     label_diameter: int = LABEL
 
     def card(
-        self, network: NetworkConfig, picking: Mapping[str, Any], digest: str
+        self, network: "NetworkConfig", picking: Mapping[str, Any], digest: str
     ) -> ModelCard:
         """Describe the network.
 
@@ -105,7 +107,7 @@ class Published:
             **chosen,
         )
 
-    def network_entry(self, network: NetworkConfig) -> str:
+    def network_entry(self, network: "NetworkConfig") -> str:
         """Return the metadata entry `dep.network`."""
         names = [one.name for one in self.classes]
         return json.dumps(

@@ -98,12 +98,6 @@ def test_without_torch_the_extra_is_named(dep, monkeypatch, words):
     assert "pip install 'dep[train]'" in outcome.err
 
 
-def test_a_plan_cannot_be_written_yet(dep):
-    outcome = dep("export", "model.ckpt", "-o", "model.plan")
-    assert outcome.status == 2
-    assert "yet" in outcome.err
-
-
 @pytest.mark.parametrize(
     "words", [("-o", "model.pt"), ("-o", "m.onnx", "--precision", "int4")]
 )
@@ -157,3 +151,28 @@ def test_a_published_checkpoint_becomes_a_model_that_picks(
     outcome = dep("pick", tmp_path / "t.mrc", "--engine", out, "-o", tmp_path / "picks")
     assert outcome.status == 0, outcome.err
     assert (tmp_path / "picks" / "t.csv").exists()
+
+
+def test_8_bits_and_tomograms_to_calibrate_on_go_together(dep):
+    for words in (("--precision", "int8"), ("--calibrate", "a.mrc")):
+        outcome = dep("export", "model.ckpt", "-o", "m.onnx", *words)
+        assert outcome.status == 2
+        assert "go together" in outcome.err
+
+
+def test_a_model_file_becomes_one_of_8_bits(dep, run_files, tmp_path):
+    """Balls of noise: what matters here is the way through the command."""
+    run, model = tmp_path / "run", tmp_path / "m.onnx"
+    assert dep("train", run_files.config, "-o", run).status == 0
+    assert dep("export", run / "model.ckpt", "-o", model).status == 0
+    tomogram = run_files.folder / "tomo.mrc"
+    words = ("--precision", "int8", "--calibrate", tomogram, "--json")
+    outcome = dep("export", model, "-o", tmp_path / "m8.onnx", *words)
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["card"]["precision"] == "int8"
+    assert outcome.json["comparison"]["on"] == "tomo.mrc"
+    assert "convolutions stay float32" in outcome.err
+    outcome = dep("export", model, "-o", tmp_path / "n.onnx", "--classes", "a:10",
+                  "--voxel-size", "10")  # fmt: skip
+    assert outcome.status == 1
+    assert "leave out --classes" in outcome.err

@@ -3,12 +3,16 @@
 import json
 import shlex
 import sys
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dep.engine import ClassInfo
+from dep.engine.atomic import atomic_path
 from dep.engine.errors import DeviceError, ModelError
 from dep.engine.model_file import read_card
 from dep.engine.plan_file import read_plan, sha256
@@ -26,27 +30,45 @@ trt = pytest.importorskip("tensorrt_rtx")
 RTX = PlanOptions(builder="tensorrt_rtx")
 
 
-@pytest.fixture(scope="module", params=["fp32", "fp16", "bf16"])
-def typed(request, tmp_path_factory):
-    """An exported network of the published format, at each precision."""
-    folder = tmp_path_factory.mktemp("typed")
+@pytest.fixture(scope="module")
+def make(root, tmp_path_factory):
+    """Give a function that exports a network of the published format, once each."""
+    folder = tmp_path_factory.mktemp("exported")
     torch.manual_seed(0)
     network = ResUNet3D(NetworkConfig(3, (4, 8), coordinates=False))
     network(torch.randn(4, 1, 16, 16, 16))  # gives the norms statistics
     with torch.no_grad():
         network.final_conv.bias[0] = 9.0  # nothing is picked in noise
     torch.save({"state_dict": network.state_dict()}, folder / "x.ckpt")
-    path = folder / f"{request.param}.onnx"
     told = Published([ClassInfo("a", 100.0), ClassInfo("b", 120.0)], 10.0)
-    picking = {"tile": 16, "margin": 4}
-    export_onnx(
-        folder / "x.ckpt",
-        path,
-        precision=request.param,
-        published=told,
-        picking=picking,
-    )
-    return path
+
+    @cache
+    def export(precision):
+        path = folder / f"{precision}.onnx"
+        sample = root / "docs/sample/sample.mrc"
+        export_onnx(
+            folder / "x.ckpt",
+            path,
+            precision=precision,
+            published=told,
+            picking={"tile": 16, "margin": 4},
+            calibrate_on=[sample] if precision == "int8" else [],
+        )
+        return path
+
+    return export
+
+
+@pytest.fixture(params=["fp32", "fp16", "bf16", "int8"])
+def typed(request, make):
+    """An exported network at each precision."""
+    return make(request.param)
+
+
+@pytest.fixture
+def model(make):
+    """One of them, where the precision does not matter."""
+    return make("fp16")
 
 
 def parsed(path):
@@ -80,6 +102,7 @@ def test_tensorrt_sees_the_types_that_were_asked_for(typed):
         "fp32": trt.DataType.FLOAT,
         "fp16": trt.DataType.HALF,
         "bf16": trt.DataType.BF16,
+        "int8": trt.DataType.FLOAT,  # what convolutions give; see the next test
     }[typed.stem]
     layers = [network.get_layer(k) for k in range(network.num_layers)]
     found = {
@@ -99,7 +122,45 @@ def test_tensorrt_sees_the_types_that_were_asked_for(typed):
     assert network.get_input(0).shape[0] == -1
 
 
-def test_the_command_builds_it_again(typed, tmp_path):
+def test_8_bits_reach_tensorrt_as_quantised_inputs_and_weights(make):
+    _, network = parsed(make("int8"))
+    layers = [network.get_layer(k) for k in range(network.num_layers)]
+    down = [one for one in layers if one.type == trt.LayerType.QUANTIZE]
+    assert {one.get_output(0).dtype for one in down} == {trt.DataType.INT8}
+    made = {one.get_output(0).name: one for one in layers}
+    eight = 0
+    for layer in layers:
+        if layer.type in (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION):
+            # Weights that are constants of the layer are no inputs of it.
+            inputs = [layer.get_input(k) for k in range(min(2, layer.num_inputs))]
+            kinds = [
+                made[one.name].type if one is not None and one.name in made else None
+                for one in inputs
+            ]
+            eight += kinds == [trt.LayerType.DEQUANTIZE] * 2
+    assert eight == len(down) > 4
+
+
+@pytest.mark.parametrize("batch", [(1, 1, 1), (3, 3, 3), (2, 4, 6)])
+def test_the_batch_may_be_fixed_or_a_range(model, tmp_path, batch):
+    out = tmp_path / "m.plan"
+    _, origin = export_plan(
+        model, out, PlanOptions(builder="tensorrt_rtx", batch=batch)
+    )
+    assert origin.batch == read_plan(out)[1].batch == batch
+    assert f"--batch {','.join(map(str, batch))} " in origin.command
+
+
+def test_the_batch_s_range_reaches_tensorrt(model, tmp_path, monkeypatch):
+    recorder = Recorder("10.13.3", typed_flag=True)
+    api = TensorRt("tensorrt", "10.13.3", recorder.module)
+    monkeypatch.setattr("dep.export.plan.load_tensorrt", lambda _name: api)
+    monkeypatch.setattr("dep.export.plan.default_timing_cache", lambda *_: None)
+    export_plan(model, tmp_path / "m.plan", PlanOptions(batch=(3, 3, 3)))
+    assert dict(recorder.calls)["set_shape"] == ("tomogram", *[(3, 1, 16, 16, 16)] * 3)
+
+
+def test_the_command_builds_it_again(model, tmp_path):
     options = PlanOptions(
         builder="tensorrt_rtx",
         batch=(2, 2, 2),
@@ -108,31 +169,33 @@ def test_the_command_builds_it_again(typed, tmp_path):
         version_compatible=False,
     )
     out = tmp_path / "a b.plan"
-    _, origin = export_plan(typed, out, options, source="my model.ckpt")
+    words = ["my model.ckpt", "--precision", "fp16"]
+    _, origin = export_plan(model, out, options, words=words)
     assert shlex.split(origin.command) == [
-        *("dep", "export", "my model.ckpt", "-o", str(out), "--with", "tensorrt_rtx"),
+        *("dep", "export", "my model.ckpt", "--precision", "fp16"),
+        *("-o", str(out), "--with", "tensorrt_rtx"),
         *("--batch", "2,2,2", "--workspace", "512"),
         *("--compute-capability", "8.6,8.9", "--overwrite"),
     ]
     assert origin.compute_capabilities == ("8.6", "8.9")
 
 
-def test_progress_is_tensorrt_s_own(typed, tmp_path):
+def test_progress_is_tensorrt_s_own(model, tmp_path):
     told = []
     export_plan(
-        typed, tmp_path / "m.plan", RTX, progress=lambda *words: told.append(words)
+        model, tmp_path / "m.plan", RTX, progress=lambda *words: told.append(words)
     )
     assert told[0] == ("Building engine", 0, told[0][2])
     assert len({phase for phase, _, _ in told}) > 3
     assert all(0 <= done <= total for _, done, total in told)
 
 
-def test_what_the_listener_raises_ends_the_build(typed, tmp_path):
+def test_what_the_listener_raises_ends_the_build(model, tmp_path):
     def stop(*_words):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_plan(typed, tmp_path / "m.plan", RTX, progress=stop)
+        export_plan(model, tmp_path / "m.plan", RTX, progress=stop)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -142,21 +205,22 @@ def test_what_the_listener_raises_ends_the_build(typed, tmp_path):
         ({"batch": (4, 2, 8)}, "fewest <= best <= most"),
         ({"batch": (0, 2, 8)}, "1 or more"),
         ({"hardware_compatible": True}, "runs on every GPU"),
+        ({"version_compatible": True}, "after an upgrade"),
         ({"timing_cache": "x"}, "measures nothing"),
         ({"compute_capabilities": ("1.0",)}, r"expected some of 7\.5, 8\.0.*'1\.0'"),
         ({"workspace": 0}, "1 MiB or more"),
     ],
 )
-def test_options_that_would_do_nothing_are_refused(typed, tmp_path, options, words):
+def test_options_that_would_do_nothing_are_refused(model, tmp_path, options, words):
     out = tmp_path / "m.plan"
     with pytest.raises(ExportError, match=words):
-        export_plan(typed, out, PlanOptions(builder="tensorrt_rtx", **options))
+        export_plan(model, out, PlanOptions(builder="tensorrt_rtx", **options))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_onnx_file_that_is_none(typed, tmp_path):
+def test_an_onnx_file_that_is_none(model, tmp_path):
     broken = tmp_path / "broken.onnx"
-    data = typed.read_bytes()
+    data = model.read_bytes()
     broken.write_bytes(data[:1000])
     with pytest.raises(ModelError, match=r"broken\.onnx"):
         export_plan(broken, tmp_path / "m.plan", RTX)
@@ -164,29 +228,80 @@ def test_an_onnx_file_that_is_none(typed, tmp_path):
         export_plan(tmp_path / "none.onnx", tmp_path / "m.plan", RTX)
 
 
-def test_an_operator_that_tensorrt_does_not_know(typed, tmp_path):
+def test_an_operator_that_tensorrt_does_not_know(model, tmp_path):
     import onnx
 
-    model = onnx.load(str(typed))
-    model.graph.node[3].op_type = "Frobnicate"
+    graph = onnx.load(str(model))
+    graph.graph.node[3].op_type = "Frobnicate"
     broken = tmp_path / "odd.onnx"
-    onnx.save(model, str(broken))
+    onnx.save(graph, str(broken))
     with pytest.raises(ExportError, match=r"odd\.onnx: .*does not parse it: .*Frobn"):
         export_plan(broken, tmp_path / "m.plan", RTX)
 
 
-def test_a_failed_build_leaves_the_old_plan(typed, tmp_path):
+def test_a_failed_build_leaves_the_old_plan(model, tmp_path):
     out = tmp_path / "m.plan"
-    export_plan(typed, out, RTX)
+    export_plan(model, out, RTX)
     before = out.read_bytes()
     with pytest.raises(ExportError):
         export_plan(
-            typed,
+            model,
             out,
             PlanOptions(builder="tensorrt_rtx", compute_capabilities=("9.9",)),
         )
     assert out.read_bytes() == before
     assert read_plan(out)[1].batch == (1, 4, 8)
+
+
+def test_what_the_check_raises_leaves_nothing_new(model, tmp_path):
+    out = tmp_path / "m.plan"
+    seen = []
+
+    def refuse(plan, card):
+        seen.append((read_plan(plan)[0], card))
+        message = "it does not agree"
+        raise ExportError(message)
+
+    with pytest.raises(ExportError, match="does not agree"):
+        export_plan(model, out, RTX, check=refuse)
+    assert seen[0][0] == seen[0][1] == read_card(model)
+    assert list(tmp_path.iterdir()) == []
+    _, old = export_plan(model, out, RTX)
+    with pytest.raises(ExportError, match="does not agree"):
+        export_plan(
+            model,
+            out,
+            PlanOptions(builder="tensorrt_rtx", batch=(2, 2, 2)),
+            check=refuse,
+        )
+    assert read_plan(out)[1] == old
+    assert sorted(tmp_path.iterdir()) == [out, tmp_path / "m.plan.json"]
+
+
+def test_a_plan_that_loses_its_document_does_not_stay(model, tmp_path, monkeypatch):
+    """Stopped between the two renames: no plan of one build, no document of another."""
+    out = tmp_path / "m.plan"
+    export_plan(model, out, RTX)
+    names = []
+
+    @contextmanager
+    def stopped(path):
+        names.append(path.name)
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        with atomic_path(path) as temporary:
+            yield temporary
+
+    monkeypatch.setattr("dep.export.plan.atomic_path", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        export_plan(model, out, RTX)
+    assert names == ["m.plan", "m.plan.json"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_named(model, tmp_path):
+    with pytest.raises(ExportError, match=r"none/m\.plan: cannot be written"):
+        export_plan(model, tmp_path / "none" / "m.plan", RTX)
 
 
 class Recorder:
@@ -227,6 +342,7 @@ class Recorder:
         self.module = SimpleNamespace(
             __version__=version,
             ILogger=ILogger,
+            IProgressMonitor=object,
             Builder=lambda _logger: Anything("builder"),
             OnnxParser=lambda _network, _logger: SimpleNamespace(parse=lambda _b: True),
             NetworkDefinitionCreationFlag=SimpleNamespace(**flags),
@@ -236,47 +352,85 @@ class Recorder:
         )
 
 
+def test_what_tensorrt_measures_is_kept_for_each_version_and_gpu(
+    model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DEP_CACHE", str(tmp_path / "cache"))
+    recorder = Recorder("10.13.3", typed_flag=True)
+    api = TensorRt("tensorrt", "10.13.3", recorder.module)
+    gpu = SimpleNamespace(name="NVIDIA L4 (24 GB)", capability="8.9")
+    monkeypatch.setattr("dep.export.plan.load_tensorrt", lambda _name: api)
+    monkeypatch.setattr("dep.export.plan._device", lambda: gpu)
+    _, origin = export_plan(model, tmp_path / "m.plan")
+    (kept,) = (tmp_path / "cache" / "timing").iterdir()
+    assert kept.name == "tensorrt-10.13.3-NVIDIA-L4-24-GB-.cache"
+    assert kept.read_bytes() == b"measured"
+    assert (origin.gpu, origin.compute_capabilities) == ("NVIDIA L4 (24 GB)", ("8.9",))
+    # Where it cannot be kept, the plan is there all the same.
+    kept.unlink()
+    kept.mkdir()
+    with pytest.raises(ExportError, match="timing cache cannot be read"):
+        export_plan(model, tmp_path / "n.plan")
+    kept.rmdir()
+    kept.parent.rmdir()
+    kept.parent.write_text("")
+    monkeypatch.setattr(Path, "read_bytes", _missing_below(kept.parent))
+    export_plan(model, tmp_path / "n.plan")
+    assert read_plan(tmp_path / "n.plan")
+
+
+def _missing_below(folder):
+    read_bytes = Path.read_bytes
+
+    def read(path):
+        if path.parent == folder:
+            raise FileNotFoundError(path)
+        return read_bytes(path)
+
+    return read
+
+
 @pytest.mark.parametrize(("version", "flagged"), [("10.13.3", True), ("11.0.0", False)])
 def test_tensorrt_10_and_11_are_asked_alike(
-    typed, tmp_path, monkeypatch, version, flagged
+    model, tmp_path, monkeypatch, version, flagged
 ):
     recorder = Recorder(version, flagged)
     api = TensorRt("tensorrt", version, recorder.module)
     monkeypatch.setattr("dep.export.plan.load_tensorrt", lambda _name: api)
-    cache = tmp_path / "timing.cache"
-    cache.write_bytes(b"of another GPU")
+    kept = tmp_path / "timing.cache"
+    kept.write_bytes(b"of another GPU")
     options = PlanOptions(
         builder="tensorrt",
         workspace=64,
         version_compatible=True,
         hardware_compatible=True,
-        timing_cache=cache,
+        timing_cache=kept,
     )
-    _, origin = export_plan(typed, tmp_path / "m.plan", options)
+    _, origin = export_plan(model, tmp_path / "m.plan", options)
     asked = dict(recorder.calls)
     assert asked["create_network"] == (2 if flagged else 0,)
     assert asked["set_memory_pool_limit"] == ("workspace", 64 << 20)
     assert asked["set_flag"] == ("version",)
     assert asked["hardware_compatibility_level"] == "ampere"
-    edge = read_card(typed).tile
+    edge = read_card(model).tile
     assert asked["set_shape"] == (
         "tomogram",
         *[(batch, 1, edge, edge, edge) for batch in (1, 4, 8)],
     )
     assert asked["set_timing_cache"] == (("cache", b""), False)  # the other was refused
-    assert cache.read_bytes() == b"measured"
+    assert kept.read_bytes() == b"measured"
     assert (tmp_path / "m.plan").read_bytes() == b"plan"
     assert "--version-compatible --hardware-compatible" in origin.command
     document = json.loads((tmp_path / "m.plan.json").read_text())
     assert document["built"]["version"] == version
     with pytest.raises(ExportError, match="for the GPU of this machine"):
         export_plan(
-            typed, tmp_path / "m.plan", PlanOptions(compute_capabilities=("8.6",))
+            model, tmp_path / "m.plan", PlanOptions(compute_capabilities=("8.6",))
         )
 
 
-def test_without_any_tensorrt(typed, tmp_path, monkeypatch):
+def test_without_any_tensorrt(model, tmp_path, monkeypatch):
     monkeypatch.setattr("dep.engine.runtime.tensorrt_api.find_spec", lambda _name: None)
     with pytest.raises(DeviceError, match=r"TensorRT is not installed: pip install"):
-        export_plan(typed, tmp_path / "m.plan")
+        export_plan(model, tmp_path / "m.plan")
     assert "tensorrt_rtx" in sys.modules  # it was there before
