@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 STANDINS = Path(__file__).resolve().parent / "standins"
-PATIENCE = 120  # seconds for one step of the preparation
+PATIENCE = 90  # seconds for all of the preparation
 # What is looked for, and reported; those with a stand-in are imported by dep or by its
 # tests at the top of a module.
 LIBRARIES = ("numpy", "cupy", "torch", "pytest", "onnx", "onnxscript", "onnxruntime")
@@ -33,6 +34,44 @@ _WHERE = """
 import dep, os
 print(os.path.realpath(dep.__file__))
 """
+_CORE = """
+import dep.kernels._c
+print("there")
+"""
+
+
+class Commands:
+    """Runs commands until the time for all of them is over."""
+
+    def __init__(self, seconds: float = PATIENCE) -> None:
+        self._end = time.monotonic() + seconds
+
+    def run(
+        self, command: list[str], environment: Mapping[str, str], *, errors: bool = True
+    ) -> tuple[int, str]:
+        """Run a command; give its exit status and what it said."""
+        try:
+            done = subprocess.run(
+                command,
+                env=dict(environment),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
+                text=True,
+                errors="replace",
+                timeout=max(0.1, self._end - time.monotonic()),
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return 1, str(error)
+        return done.returncode, done.stdout
+
+    def python(self, program: str, environment: Mapping[str, str], *words: str) -> str:
+        """Give what a program in Python prints; empty where it fails."""
+        command = [sys.executable, "-P", "-c", program, *words]
+        state, said = self.run(command, environment, errors=False)
+        return "" if state else said.strip()
 
 
 def prepare(
@@ -51,6 +90,7 @@ def prepare(
     said
         Gets what was possible, in words.
     """
+    commands = Commands()
     folders = [root / "benchmarks"]
     environment = {
         **os.environ,
@@ -73,19 +113,19 @@ def prepare(
 
     if wheels is not None:
         site = scratch / "site"
-        said["wheels"] = install(wheels, site)
+        said["wheels"] = install(wheels, site, commands)
         folders.insert(0, site)
-    missing = _missing(visible())
+    missing = _missing(commands, visible())
     said["not installed"] = ", ".join(missing) or "nothing that is looked for"
     absent = [name for name in STOOD_IN_FOR if name in missing]
     if absent:
         # Last: should one turn up after all, it is the one that counts.
         folders.append(_standins(absent, scratch / "standins"))
         said["stand-ins"] = f"{', '.join(absent)}: see benchmarks/gpu/standins"
-    where = _output([sys.executable, "-P", "-c", _WHERE], visible())
+    where = commands.python(_WHERE, visible())
     ours = str((root / "engine" / "_dep" / "__init__.py").resolve())
     said["dep"] = "installed from this checkout"
-    if where != ours or not _has_core(visible()):
+    if where != ours or not _has_core(commands, visible()):
         made = link(root, scratch / "package")
         folders.insert(0, made)
         said["dep"] = "imported from the checkout by links" + (
@@ -93,24 +133,25 @@ def prepare(
             if where not in ("", ours)
             else ""
         )
-        if not _has_core(visible()):
-            said["compiled core"] = compile_core(root, made / "dep" / "kernels")
-    if _has_core(visible()):
+        if not _has_core(commands, visible()):
+            kernels = made / "dep" / "kernels"
+            said["compiled core"] = compile_core(root, kernels, commands)
+    if _has_core(commands, visible()):
         said.setdefault("compiled core", "there")
     return visible()
 
 
-def install(wheels: Path, site: Path) -> str:
+def install(wheels: Path, site: Path, commands: Commands) -> str:
     """Install wheels into a folder; says which were, and which were not and why."""
     found = sorted(wheels.glob("*.whl"))
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index"]
     command += ["--no-deps", "--disable-pip-version-check", "--no-compile"]
     command += ["--find-links", str(wheels), "--target", str(site)]
     refused = {}
-    if _run([*command, *map(str, found)], os.environ)[0]:
+    if commands.run([*command, *map(str, found)], os.environ)[0]:
         # One that does not fit this machine stops all: then each by itself.
         for wheel in found:
-            state, words = _run([*command, "--upgrade", str(wheel)], os.environ)
+            state, words = commands.run([*command, "--upgrade", str(wheel)], os.environ)
             if state:
                 refused[wheel.name] = (words.strip().splitlines() or ["?"])[-1]
     words = f"{len(found) - len(refused)} of {len(found)} installed"
@@ -158,7 +199,7 @@ def core_command(compiler: str, root: Path, target: Path) -> list[str]:
     ]
 
 
-def compile_core(root: Path, kernels: Path) -> str:
+def compile_core(root: Path, kernels: Path, commands: Commands) -> str:
     """Compile the C core beside the kernels; says how that went."""
     compiler = next(
         (found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))),
@@ -168,7 +209,7 @@ def compile_core(root: Path, kernels: Path) -> str:
         return "not there, and no C compiler to make it: slow twins stand in for it"
     target = kernels / "_c.abi3.so"
     target.unlink(missing_ok=True)  # a link to one that does not load here
-    state, words = _run(core_command(compiler, root, target), os.environ)
+    state, words = commands.run(core_command(compiler, root, target), os.environ)
     if state:
         last = (words.strip().splitlines() or ["no word why"])[-1]
         return f"not there, and {compiler} does not compile it ({last})"
@@ -189,41 +230,12 @@ def _search_path() -> str:
     return f"{path}{os.pathsep}{tools}" if tools.is_dir() else path
 
 
-def _missing(environment: Mapping[str, str]) -> list[str]:
-    said = _output([sys.executable, "-P", "-c", _FIND, *LIBRARIES], environment)
+def _missing(commands: Commands, environment: Mapping[str, str]) -> list[str]:
     try:
-        return list(json.loads(said))
+        return list(json.loads(commands.python(_FIND, environment, *LIBRARIES)))
     except ValueError:
         return ["(looking for them failed)"]
 
 
-def _has_core(environment: Mapping[str, str]) -> bool:
-    command = [sys.executable, "-P", "-c", "import dep.kernels._c"]
-    return _run(command, environment)[0] == 0
-
-
-def _output(command: list[str], environment: Mapping[str, str]) -> str:
-    state, words = _run(command, environment, errors=False)
-    return "" if state else words.strip()
-
-
-def _run(
-    command: list[str], environment: Mapping[str, str], *, errors: bool = True
-) -> tuple[int, str]:
-    """Run a command; give its exit status and what it said."""
-    try:
-        done = subprocess.run(
-            command,
-            env=dict(environment),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, str(error)
-    return done.returncode, done.stdout
+def _has_core(commands: Commands, environment: Mapping[str, str]) -> bool:
+    return commands.python(_CORE, environment) == "there"

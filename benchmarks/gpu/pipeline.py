@@ -59,6 +59,7 @@ def _files(context: Context, suffix: str) -> None:
     before = used_before()
     need_device()
     picker = need("dep.engine.picker").Picker
+    missing_for = need("dep.engine.runtime.gpu_choice").missing_for
     # The published architecture has random weights, and picks nothing.
     learnt = [
         path for path in find(context, suffix) if not path.name.startswith("published-")
@@ -66,8 +67,9 @@ def _files(context: Context, suffix: str) -> None:
     if not learnt:
         message = "there is no plan of a trained model: see the part 'models'"
         raise NotRunError(message)
-    works = 0
-    why = []
+    lacking = dict.fromkeys(missing_for(path) for path in learnt)
+    if "" not in lacking:
+        raise NotRunError("; ".join(lacking))
     for path in learnt[:3]:
         if context.left() < 8:
             context.value("left out", f"{path.name}: no time was left")
@@ -75,12 +77,8 @@ def _files(context: Context, suffix: str) -> None:
         try:
             opened = partial(picker, path, "cuda")
             pick_all(context, path.name, opened, before, learnt=True)
-            works += 1
         except Exception as error:  # noqa: BLE001 - the next file may work
-            why.append(f"{path.name}: {type(error).__name__}: {error}")
-            context.row("whole tomogram", what=path.name, note=why[-1][:300])
-    if not works and why:
-        raise NotRunError("; ".join(dict.fromkeys(why))[:1000])
+            context.fault(f"{path.name}: {type(error).__name__}: {error}"[:300])
 
 
 def kernels() -> str:
