@@ -17,6 +17,7 @@ BATCHES = (1, 4, 8)
 # What is measured, most telling first: should time run out, the least telling is left.
 WAYS = ("AMP f16", "AMP bf16", "TF32", "fp32")
 SECONDS = 0.4  # for one measurement, once it is warm
+CALLS = 6  # queued together, as the other runtimes' batches are (network_files.py)
 COMPILE_SECONDS = 15  # that must be left to begin compiling
 MIB = 1 << 20
 
@@ -155,25 +156,30 @@ def tflops(count: int, ms_per_tile: float) -> float:
 
 def _time(work: Callable[[], Any], cuda: Any) -> tuple[float, float]:  # noqa: ANN401
     """Give the first call's seconds, and the median milliseconds of those after."""
-    first = _once(work, cuda) / 1e3
-    took = [_once(work, cuda)]
-    rounds = rounds_for(took[0] / 1e3, SECONDS, most=20, least=3)
-    took = [_once(work, cuda) for _ in range(rounds)]
+    first = _each(work, cuda, 1) / 1e3
+    once = _each(work, cuda, 1)
+    rounds = rounds_for(CALLS * once / 1e3, SECONDS, most=10, least=3)
+    took = [_each(work, cuda, CALLS) for _ in range(rounds)]
     return first, statistics.median(took)
 
 
-def _once(work: Callable[[], Any], cuda: Any) -> float:  # noqa: ANN401
-    """Give the milliseconds of a call: on the GPU's clock, else on the host's."""
+def _each(work: Callable[[], Any], cuda: Any, calls: int) -> float:  # noqa: ANN401
+    """Give the milliseconds of a call among several that are queued together.
+
+    On the GPU's clock; without one, on the host's.
+    """
     if cuda is None:
         began = time.perf_counter()
-        work()
-        return 1e3 * (time.perf_counter() - began)
+        for _ in range(calls):
+            work()
+        return 1e3 * (time.perf_counter() - began) / calls
     begin, end = (cuda.Event(enable_timing=True) for _ in range(2))
     begin.record()
-    work()
+    for _ in range(calls):
+        work()
     end.record()
     end.synchronize()
-    return float(begin.elapsed_time(end))
+    return float(begin.elapsed_time(end)) / calls
 
 
 @contextmanager
