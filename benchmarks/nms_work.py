@@ -5,7 +5,7 @@
 
 Bricks, masks, planes and multiplications are those of kernels/cuda/src/nms.cu, counted
 on the host; the floors divide bytes and operations by what a device can do at best.
-docs/kernels_cuda.md quotes them.
+The header of kernels/cuda/src/nms.cu gives the floor.
 """
 
 import argparse
