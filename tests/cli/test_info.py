@@ -57,3 +57,71 @@ def test_debugging_keeps_the_traceback(dep, monkeypatch):
     monkeypatch.setenv("DEP_DEBUG", "1")
     with pytest.raises(DepError):
         dep("info", "none.mrc")
+
+
+def plan_of(model, folder, **origin):
+    """Write what stands for a plan, and the document beside it."""
+    from dep.engine.model_file import read_card
+    from dep.engine.plan_file import PlanOrigin, plan_document
+
+    plan = folder / "m.plan"
+    plan.write_bytes(b"a plan")
+    told = {
+        "builder": "tensorrt",
+        "version": "10.13.3",
+        "batch": (1, 4, 8),
+        "onnx": "balls.onnx",
+        "onnx_sha256": "ab" * 32,
+        "command": "dep export 'my balls.onnx' -o m.plan --with tensorrt",
+        **origin,
+    }
+    document = plan_document(plan, read_card(model), PlanOrigin(**told))
+    (folder / "m.plan.json").write_text(document)
+    return plan
+
+
+def test_a_plan_shows_its_card_and_what_it_needs(dep, tiny_model, tmp_path):
+    plan = plan_of(
+        tiny_model,
+        tmp_path,
+        gpu="NVIDIA L4",
+        compute_capabilities=("8.9",),
+        version_compatible=True,
+        hardware_compatible=True,
+    )
+    shown = " ".join(dep("info", plan).out.split())
+    for said in (
+        "tile 24",
+        "built by tensorrt 10.13.3 runs with tensorrt 10.13.3 or newer",
+        "tiles at once 1 to 8, best 4",
+        "compute capability 8.9, and others from 8.0 on",
+        "built on NVIDIA L4",
+        f"built of balls.onnx (SHA-256 {'ab' * 32})",
+        "build again dep export 'my balls.onnx' -o m.plan --with tensorrt",
+        "dark 60",
+    ):
+        assert said in shown
+    facts = dep("info", plan, "--json").json
+    assert facts["tile"] == 24
+    assert facts["built"]["gpu"] == "NVIDIA L4"
+    assert facts["built"]["batch"] == [1, 4, 8]
+
+
+def test_a_plan_of_one_batch_for_a_default_of_gpus(dep, tiny_model, tmp_path):
+    plan = plan_of(tiny_model, tmp_path, batch=(2, 2, 2), builder="tensorrt_rtx")
+    shown = " ".join(dep("info", plan).out.split())
+    assert "tiles at once 2 compute capability the default of tensorrt_rtx" in shown
+    assert "built on not known, or no GPU" in shown
+    assert "newer" not in shown
+
+
+@pytest.mark.parametrize("fault", ["missing", "another"])
+def test_a_plan_without_its_document_is_an_error(dep, tiny_model, tmp_path, fault):
+    plan = plan_of(tiny_model, tmp_path)
+    if fault == "missing":
+        (tmp_path / "m.plan.json").unlink()
+    else:
+        plan.write_bytes(b"b plan")
+    outcome = dep("info", plan)
+    assert outcome.status == 1
+    assert "m.plan" in outcome.err

@@ -145,12 +145,15 @@ def test_most_error_for_the_least_work_stays_exact():
     assert spare({"exact": Convolution(1.0, work=1, error=0.0)}) == []
 
 
-# What trying each convolution of the bundled model finds out takes a minute: the few
-# that matter, and what they cost.
-KNOWN_ERRORS = {
-    "network.encoders.0.basic_module.conv1.conv.weight": 2e-6,
-    "network.encoders.1.basic_module.conv1.conv.weight": 3e-6,
-    "network.head.weight": 1e-6,
+# What trying each convolution of the bundled model finds out takes minutes: these six
+# make most of the error (tiles of 96, docs/export.md).
+SPARED = {
+    "network.stem.weight",
+    "network.encoders.0.basic_module.conv2.conv.weight",
+    "network.encoders.1.basic_module.conv1.conv.weight",
+    "network.decoders.2.upsampling.upsample.weight",
+    "network.head.weight",
+    "network.final_conv.weight",
 }
 
 
@@ -161,12 +164,14 @@ def rounded(root, tmp_path_factory):
     said = []
 
     def errors(_model, _card, scales, _tiles, _trial):
-        assert set(KNOWN_ERRORS) <= set(scales)
-        return {name: KNOWN_ERRORS.get(name, 1e-9) for name in scales}
+        assert set(scales) >= SPARED
+        return {name: 1e-6 if name in SPARED else 1e-9 for name in scales}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dep.export.calibrate._errors", errors)
-        # Tiles of 32 hold some 20 particles: one that differs is 5 % of them.
+        patch.setattr("dep.export.calibrate.TILES", 4)
+        # Eight tiles of 32 hold a dozen particles: one that differs is 8 % of them.
+        patch.setattr("dep.export.agreement.INT8_TILES", 8)
         patch.setattr("dep.export.agreement.AGREEMENT", 0.9)
         card, comparison = export_onnx(
             bundled_model(),
@@ -184,7 +189,7 @@ def test_the_bundled_model_picks_as_well_with_8_bits(rounded):
     assert card == read_card(out)
     assert card.precision == "int8"
     assert comparison.on == "sample.mrc"
-    assert comparison.picks[0] > 10
+    assert comparison.picks[0] > 8
     assert comparison.agreement >= 0.9
     assert 1e-6 < comparison.difference < 0.005 < comparison.tolerance
     assert "root mean square" in str(comparison)
@@ -202,7 +207,8 @@ def test_most_convolutions_have_8_bits_and_sums_none(rounded):
     for node in convolutions:
         kinds = {made[n].op_type for n in node.input[:2] if n in made}
         eight += kinds == {"DequantizeLinear"}
-    assert 20 <= eight < len(convolutions) == 27
+    assert len(convolutions) == 27
+    assert eight == 27 - len(SPARED)
     for node in model.graph.node:
         if node.op_type in ("Add", "Softmax", "ReduceSum"):
             assert "DequantizeLinear" not in {
@@ -261,6 +267,7 @@ def small(tmp_path_factory):
 
 def test_each_convolution_is_tried_by_itself(small, root, tmp_path, monkeypatch):
     found = {}
+    monkeypatch.setattr("dep.export.calibrate.TILES", 3)
     monkeypatch.setattr(
         "dep.export.calibrate.spare", lambda one: found.update(one) or []
     )
