@@ -14,7 +14,7 @@ from dep.kernels.backends import BackendError
 from dep.kernels.cuda.device import SOURCES, DeviceArray, OnDevice, kernel_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -33,6 +33,8 @@ class CupyDevice:
         Number of the device, as CUDA counts them.
     stream
         A CuPy stream; a new non-blocking one by default.
+    pool
+        A CuPy memory pool; a new one by default.
 
     Attributes
     ----------
@@ -51,7 +53,9 @@ class CupyDevice:
         CuPy or the device is missing; the message says which.
     """
 
-    def __init__(self, device_id: int = 0, stream: object = None) -> None:
+    def __init__(
+        self, device_id: int = 0, stream: object = None, pool: object = None
+    ) -> None:
         try:
             self._cupy = importlib.import_module("cupy")
         except ImportError as error:
@@ -69,10 +73,19 @@ class CupyDevice:
         if not 0 <= device_id < count:
             msg = f"CUDA device {device_id} was asked for, found {count} device(s)"
             raise BackendError(msg)
-        self._device = self._cupy.cuda.Device(device_id)
-        with self._device:
-            properties = runtime.getDeviceProperties(device_id)
-            self._stream: Any = stream or self._cupy.cuda.Stream(non_blocking=True)
+        try:
+            self._device = self._cupy.cuda.Device(device_id)
+            with self._device:  # the first use makes a context, which takes memory
+                properties = runtime.getDeviceProperties(device_id)
+                self._stream: Any = stream or self._cupy.cuda.Stream(non_blocking=True)
+        except runtime.CUDARuntimeError as error:
+            msg = (
+                f"CUDA device {device_id} cannot be opened ({error}): is it full, or "
+                "kept by another program?"
+            )
+            raise BackendError(msg) from error
+        # Its own, so that a limit is no other user's of CuPy in this process.
+        self._pool: Any = pool or self._cupy.cuda.MemoryPool()
         self.number = device_id
         driver = getattr(self._cupy.cuda, "driver", None)
         self.failures: tuple[type[Exception], ...] = (
@@ -85,21 +98,28 @@ class CupyDevice:
         self._files = kernel_files()
         self._modules: dict[Path, Any] = {}
 
+    @contextlib.contextmanager
+    def _here(self) -> Iterator[None]:
+        """Let CuPy work on this device and stream, with memory of this pool."""
+        allocating = self._cupy.cuda.using_allocator(self._pool.malloc)
+        with self._device, self._stream, allocating:
+            yield
+
     def empty(self, shape: Sequence[int], dtype: DTypeLike) -> DeviceArray:
         """Make a device array of unknown content."""
-        with self._device, self._stream:
+        with self._here():
             array: DeviceArray = self._cupy.empty(tuple(shape), dtype)
         return array
 
     def zeros(self, shape: Sequence[int], dtype: DTypeLike) -> DeviceArray:
         """Make a device array of zeros."""
-        with self._device, self._stream:
+        with self._here():
             array: DeviceArray = self._cupy.zeros(tuple(shape), dtype)
         return array
 
     def upload(self, host: NDArray[Any]) -> DeviceArray:
         """Copy an array to the device, C-contiguous."""
-        with self._device, self._stream:
+        with self._here():
             array: DeviceArray = self._cupy.asarray(np.ascontiguousarray(host))
         return array
 
@@ -159,12 +179,18 @@ class CupyDevice:
 
     def sibling(self) -> CupyDevice:
         """Make another stream on the same device."""
-        return CupyDevice(int(self._device.id))
+        return CupyDevice(self.number, pool=self._pool)
 
     def pinned(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
         """Make a host array that copies can read while the host goes on."""
         count = int(np.prod(shape, dtype=np.int64))
-        memory = self._cupy.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
+        size = count * np.dtype(dtype).itemsize
+        try:
+            with self._device:
+                memory = self._cupy.cuda.alloc_pinned_memory(size)
+        except self._cupy.cuda.runtime.CUDARuntimeError as error:
+            msg = f"{size} bytes of pinned memory: {error}"
+            raise MemoryError(msg) from error
         return np.frombuffer(memory, dtype, count).reshape(tuple(shape))
 
     def pointer(self, array: DeviceArray) -> int:
@@ -223,12 +249,12 @@ class CupyDevice:
         """Never take more than `size` bytes for arrays; None: all there is."""
         with self._device:
             # CuPy takes 0 for "no limit".
-            self._cupy.get_default_memory_pool().set_limit(size=size or 0)
+            self._pool.set_limit(size=size or 0)
 
     def release_memory(self) -> None:
         """Give what no array uses any more back to the other programs on the device."""
         with self._device:
-            self._cupy.get_default_memory_pool().free_all_blocks()
+            self._pool.free_all_blocks()
             self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def _function(self, kernel: str) -> Callable[..., None]:

@@ -23,6 +23,7 @@ class StandIn:
         self.asked = []
         self.fails = None
         self.where = 0
+        self.pools, self.allocators = [], []
         runtime = SimpleNamespace(
             getDeviceCount=lambda: 2,
             getDeviceProperties=lambda number: {
@@ -35,6 +36,9 @@ class StandIn:
         self.cuda = SimpleNamespace(
             runtime=runtime,
             Device=self.device,
+            MemoryPool=self.pool,
+            using_allocator=lambda malloc: nullcontext(self.allocators.append(malloc)),
+            alloc_pinned_memory=self.pinned,
             Stream=self.stream,
             compiler=SimpleNamespace(CompileException=CompileError),
         )
@@ -50,6 +54,24 @@ class StandIn:
         made = nullcontext()
         made.synchronize = lambda: self.asked.append("wait for the stream")
         return made
+
+    def pool(self):
+        made = SimpleNamespace(malloc=object(), limit=None, freed=0)
+        made.set_limit = lambda size: setattr(made, "limit", size)
+        made.free_all_blocks = lambda: setattr(made, "freed", made.freed + 1)
+        self.pools.append(made)
+        return made
+
+    def get_default_pinned_memory_pool(self):
+        return SimpleNamespace(free_all_blocks=lambda: None)
+
+    def pinned(self, size):
+        if self.fails is not None:
+            raise self.fails
+        return bytearray(size)
+
+    def empty(self, shape, dtype):
+        return np.empty(shape, dtype)
 
     def asarray(self, array):
         return SimpleNamespace(device=SimpleNamespace(id=self.where), of=array)
@@ -125,3 +147,40 @@ def test_an_array_of_another_library_is_shared_once_it_is_written(cupy):
     cupy.where = 1
     with pytest.raises(ValueError, match="on CUDA device 1, expected it on device 0"):
         device.adopt(array)
+
+
+def test_every_device_has_a_pool_which_its_streams_share(cupy):
+    """A limit is no other picker's, and nobody else's who uses CuPy."""
+    first, second = cupy_device.CupyDevice(), cupy_device.CupyDevice()
+    sibling = first.sibling()
+    for device in (first, second, sibling):
+        device.empty((2,), np.uint8)
+    one, other = cupy.pools
+    assert cupy.allocators == [one.malloc, other.malloc, one.malloc]
+    first.limit_memory(100)
+    assert (one.limit, other.limit) == (100, None)
+    first.limit_memory(None)
+    sibling.release_memory()
+    assert (one.limit, one.freed, other.freed) == (0, 1, 0)
+
+
+def test_pinned_memory_that_is_not_to_be_had_is_a_lack_of_memory(cupy):
+    device = cupy_device.CupyDevice()
+    assert device.pinned((2, 3), np.float32).shape == (2, 3)
+    cupy.fails = OSError("cudaErrorMemoryAllocation")
+    with pytest.raises(MemoryError, match="24 bytes of pinned memory: cudaErrorMem"):
+        device.pinned((2, 3), np.float32)
+
+
+def test_a_device_that_cannot_be_opened_is_told(cupy, monkeypatch):
+    class Busy:
+        def __enter__(self):
+            message = "cudaErrorDevicesUnavailable"
+            raise OSError(message)
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(cupy.cuda, "Device", lambda _number: Busy())
+    with pytest.raises(BackendError, match=r"device 0 cannot be opened .*another prog"):
+        cupy_device.CupyDevice()
