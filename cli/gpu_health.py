@@ -52,10 +52,10 @@ def _try_onnxruntime(kernels: Check) -> Check:
     from dep.engine.runtime.onnxruntime_api import load_with_cuda
 
     name = "onnxruntime on the GPU"
+    if not kernels.works:
+        return Check(name, False, kernels.detail)
     try:
         version = load_with_cuda().__version__
-        if not kernels.works:
-            return Check(name, False, f"{version}: the GPU kernels do not work")
         seconds = compute("onnxruntime", "cuda")
     except DepError as error:
         return Check(name, False, str(error))

@@ -49,32 +49,30 @@ def stream_on_device(
     """
 
     def attempt() -> Streamed:
-        try:
-            return _stream(
-                source,
-                normalise,
-                plan,
-                runtime,
-                settings,
-                background=background,
-                progress=progress,
-            )
-        except runtime.gpu.failures as error:
-            message = f"{runtime.name} failed: {error}"
-            raise DeviceError(message) from error
-
-    with contextlib.suppress(MemoryError):
-        return attempt()
-    gc.collect()  # the error's traceback holds the slabs of that attempt, in a circle
-    runtime.halve("this tomogram")
-    try:
-        return attempt()
-    except MemoryError as error:
-        message = (
-            f"the GPU has not enough memory, not even with a batch of {runtime.batch} "
-            f"({str(error) or 'out of memory'}). End other programs on it"
+        return _stream(
+            source,
+            normalise,
+            plan,
+            runtime,
+            settings,
+            background=background,
+            progress=progress,
         )
-        raise DeviceError(message) from error
+
+    with runtime.explained():
+        with contextlib.suppress(MemoryError):
+            return attempt()
+        gc.collect()  # the error's traceback holds that attempt's slabs, in a circle
+        runtime.halve("this tomogram")
+        try:
+            return attempt()
+        except MemoryError as error:
+            message = (
+                "the GPU has not enough memory, not even with a batch of "
+                f"{runtime.batch} ({str(error) or 'out of memory'}). End other "
+                "programs on it"
+            )
+            raise DeviceError(message) from error
 
 
 def _stream(

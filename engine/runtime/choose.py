@@ -132,6 +132,12 @@ def open_runtime(
     on_gpu = GpuOptions(precision, threads, batch, gpu_memory, cuda_graph)
     if _wants_gpu(path, device, runtime):
         return open_on_gpu(path, card, on_gpu)
+    if cuda_graph:
+        message = f"{path}: CUDA graphs are for plans; leave out --cuda-graph"
+        raise SettingError(message)
+    if gpu_memory is not None and (device == "cpu" or runtime == "openvino"):
+        message = "a limit of GPU memory says nothing of the processor: leave one out"
+        raise SettingError(message)
     if device == "auto" and runtime != "openvino":
         why_not = missing_for(path)
         if not why_not:
@@ -140,7 +146,9 @@ def open_runtime(
             except DeviceError as error:
                 log.warning("going on with the processor: %s", error)
         else:
-            log.info("not on a GPU: %s", why_not)
+            # Who limits a GPU's memory means to use one.
+            level = logging.INFO if gpu_memory is None else logging.WARNING
+            log.log(level, "going on with the processor: %s", why_not)
     return _on_processor(
         path,
         card,

@@ -9,16 +9,18 @@ B; nothing comes back to the host but candidates. What computes the network is b
 `DeviceNetwork`: TensorRT, or ONNX Runtime.
 """
 
+import contextlib
 import logging
 import math
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.card import ModelCard
 from dep.engine.errors import DeviceError
-from dep.kernels.cuda.assemble import ScoreType
+from dep.engine.runtime.device_network import SCORE_TYPES, DeviceNetwork
 from dep.kernels.cuda.device import DeviceArray, Event, StreamDevice
 
 log = logging.getLogger(__name__)
@@ -28,75 +30,6 @@ BUFFERS = 2
 # Of a memory limit this part is left for label slabs and the search in them, whose size
 # depends on the tomogram (100 MB for 512 x 512 voxels in x and y).
 SLABS_PART = 1 / 8
-SCORE_TYPES: dict[ScoreType, str] = {"f32": "f4", "f16": "f2", "bf16": "u2"}
-# From Ampere on, convolutions of float32 may round what they multiply to TF32.
-TF32_FROM = (8, 0)
-
-
-def computed_in(card: ModelCard, device: StreamDevice, *, exact: bool) -> str:
-    """Say what a network's arithmetic is on a device: f32, tf32, f16, bf16 or int8."""
-    asked = {"fp32": "f32", "fp16": "f16"}.get(card.precision, card.precision)
-    new = tuple(int(part) for part in device.capability.split(".")) >= TF32_FROM
-    return "tf32" if asked == "f32" and new and not exact else asked
-
-
-class DeviceNetwork(Protocol):
-    """A network that computes on a device's stream.
-
-    Attributes
-    ----------
-    name : str
-        Such as ``tensorrt 10.13.3``.
-    precision : str
-        Of its arithmetic: f32, tf32, f16, bf16 or int8.
-    scores : {"f32", "f16", "bf16"}
-        Type of what it gives.
-    least, most : int
-        Tiles at once.
-    outside : int
-        Bytes that it holds, or may take, beside the device's pool; 0 if not known.
-    """
-
-    name: str
-    precision: str
-    scores: ScoreType
-    least: int
-    most: int
-    outside: int
-
-    def nbytes(self, batch: int) -> int:
-        """Say how much of the device's pool it takes, beside tiles and scores."""
-        ...
-
-    def enqueue(
-        self, device: StreamDevice, tiles: DeviceArray, scores: DeviceArray
-    ) -> None:
-        """Queue a batch on the device's stream.
-
-        Parameters
-        ----------
-        device : StreamDevice
-            Whose stream to use.
-        tiles : (b, 1, N, N, N) float32
-        scores : (b, C, N, N, N)
-            Of the network's type, to be written.
-
-        Raises
-        ------
-        DeviceError
-            It cannot be queued.
-        MemoryError
-            The device has not enough memory.
-        """
-        ...
-
-    def release(self) -> None:
-        """Let go of what it holds for the batches so far: others will come."""
-        ...
-
-    def close(self) -> None:
-        """Release it."""
-        ...
 
 
 class GpuRuntime:
@@ -150,19 +83,29 @@ class GpuRuntime:
         self._tiles: list[DeviceArray] = []
         self._given: list[DeviceArray] = []
         self.batch = 0
-        self._release()
         try:
-            self.batch = self._fit(batch, memory)
-            if memory is not None:
-                device.limit_memory(memory * MIB - network.outside)
-            try:
-                self._allocate()
-                self._try_out()
-            except MemoryError:
-                self.halve("its buffers")
+            with self.explained():
+                self._release()
+                self.batch = self._fit(batch, memory)
+                if memory is not None:
+                    device.limit_memory(memory * MIB - network.outside)
+                try:
+                    self._allocate()
+                    self._try_out()
+                except MemoryError:
+                    self.halve("its buffers")
         except BaseException:
             self.close()
             raise
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what the device or its driver raises into a `DeviceError`."""
+        try:
+            yield
+        except self.gpu.failures as error:
+            message = f"{self.name} failed: {error}"
+            raise DeviceError(message) from error
 
     def _fit(self, batch: int, memory: int | None) -> int:
         """Choose the largest batch, at most the one asked for, that fits the memory."""
@@ -294,14 +237,12 @@ class GpuRuntime:
     def infer(self, tiles: NDArray[np.float32]) -> NDArray[Any]:
         """Compute scores and fetch them; see `Runtime.infer`."""
         try:
-            staging = self.staging(0)
-            staging[: len(tiles)] = tiles
-            scores = self.gpu.download(self.submit(0, len(tiles)))[: len(tiles)]
+            with self.explained():
+                staging = self.staging(0)
+                staging[: len(tiles)] = tiles
+                scores = self.gpu.download(self.submit(0, len(tiles)))[: len(tiles)]
         except MemoryError as error:
             message = f"the GPU has not enough memory: {error}"
-            raise DeviceError(message) from error
-        except self.gpu.failures as error:
-            message = f"{self.name} failed: {error}"
             raise DeviceError(message) from error
         if self.scores == "bf16":
             wide: NDArray[Any] = (scores.astype(np.uint32) << 16).view(np.float32)
@@ -318,6 +259,9 @@ class GpuRuntime:
         """Let go of all buffers, once nothing is queued that uses them."""
         self._copier.synchronize()
         self.gpu.synchronize()
+        self._forget()
+
+    def _forget(self) -> None:
         self._staging = []
         self._tiles = []
         self._given = []
@@ -328,14 +272,23 @@ class GpuRuntime:
         self.gpu.release_memory()
 
     def close(self) -> None:
-        """Release network and buffers, once the device is done with them."""
+        """Release network and buffers, once the device is done with them.
+
+        Of a device that has failed nothing more is said: what used it has told.
+        """
         if self._network is None:
             return
-        try:
-            self._release()
-        finally:
-            network, self._network = self._network, None
+        failed = contextlib.suppress(*self.gpu.failures)
+        with failed:
+            self._copier.synchronize()
+        with failed:
+            self.gpu.synchronize()
+        with failed:
+            self._forget()
+        network, self._network = self._network, None
+        with failed:
             network.close()
+        with failed:
             if self._limited:
                 self.gpu.limit_memory(None)
             self.gpu.release_memory()

@@ -1,5 +1,7 @@
 """Open a model on a GPU: a plan with TensorRT, an ONNX file with ONNX Runtime."""
 
+import ctypes
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +12,8 @@ from dep.engine.errors import DeviceError, SettingError
 from dep.engine.model_file import PLAN_SUFFIX
 from dep.engine.plan_file import read_plan
 from dep.engine.runtime import onnxruntime_api, tensorrt_api
-from dep.engine.runtime.gpu import DeviceNetwork, GpuRuntime
+from dep.engine.runtime.device_network import DeviceNetwork
+from dep.engine.runtime.gpu import GpuRuntime
 from dep.engine.runtime.onnxruntime_gpu import OnnxRuntimeNetwork
 from dep.engine.runtime.tensorrt_gpu import TensorRtNetwork
 from dep.kernels import BackendError
@@ -49,21 +52,47 @@ class GpuOptions:
     cuda_graph: bool = False
 
 
-def find_gpu() -> StreamDevice:
+def find_gpu(extra: str = "gpu") -> StreamDevice:
     """Open the first GPU.
+
+    Parameters
+    ----------
+    extra
+        Which of dep's extras to advise where packages are missing.
 
     Raises
     ------
     DeviceError
         There is none, or CuPy does not find it; says what to install.
     """
+    if not has_driver():
+        message = "there is no NVIDIA driver on this machine"
+        raise DeviceError(message)
     if find_spec("cupy") is None:
-        message = "CuPy is not installed: pip install 'dep[gpu]'"
+        message = f"CuPy is not installed: {install(extra)}"
         raise DeviceError(message)
     try:
         return CupyDevice()
     except BackendError as error:
         raise DeviceError(str(error)) from error
+
+
+def has_driver() -> bool:
+    """Say whether NVIDIA's driver is installed; no package need be."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def install(extra: str) -> str:
+    """Say how to install one of the extras for GPUs."""
+    command = f"pip install 'dep[{extra}]'"
+    if find_spec("onnxruntime") is None:
+        return command
+    return f"pip uninstall onnxruntime, then {command}"
 
 
 def missing_for(path: Path) -> str:
@@ -72,7 +101,7 @@ def missing_for(path: Path) -> str:
     Libraries are looked at, the model is not opened.
     """
     try:
-        find_gpu()
+        find_gpu(_extra(path))
         if path.suffix == PLAN_SUFFIX:
             tensorrt_api.load_tensorrt(read_plan(path)[1].builder)  # type: ignore[arg-type]
         else:
@@ -96,7 +125,7 @@ def open_on_gpu(path: Path, card: ModelCard, options: GpuOptions) -> GpuRuntime:
         An option that the model or runtime does not have.
     """
     try:
-        gpu = find_gpu()
+        gpu = find_gpu(_extra(path))
     except DeviceError as error:
         message = f"{path}: needs an NVIDIA GPU that works: {error}"
         raise DeviceError(message) from error
@@ -118,6 +147,13 @@ def open_on_gpu(path: Path, card: ModelCard, options: GpuOptions) -> GpuRuntime:
         threads=options.threads,
         memory=options.memory,
     )
+
+
+def _extra(path: Path) -> str:
+    """Name the extra that runs a model file."""
+    if path.suffix != PLAN_SUFFIX:
+        return "gpu"
+    return "gpu-rtx" if read_plan(path)[1].builder == "tensorrt_rtx" else "gpu"
 
 
 def _plan(
@@ -143,7 +179,8 @@ def _onnx(
     if options.precision == "bf16" and card.precision != "bf16":
         message = (
             f"{path}: a GPU computes what the file says ({card.precision}); for bf16 "
-            "export the model with --precision bf16"
+            "export the model with --precision bf16, or compute on the processor "
+            "(--device cpu)"
         )
         raise SettingError(message)
     limit = options.memory and int(SESSION_PART * options.memory * MIB)

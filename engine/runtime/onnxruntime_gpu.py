@@ -12,7 +12,7 @@ import numpy as np
 from dep.engine.card import ModelCard
 from dep.engine.errors import DeviceError, ModelError
 from dep.engine.runtime.contract import INPUT, OUTPUT, check_network
-from dep.engine.runtime.gpu import computed_in
+from dep.engine.runtime.device_network import computed_in, lacks_memory
 from dep.engine.runtime.onnxruntime_api import (
     CUDA_PROVIDER,
     SEVERITY_ERROR,
@@ -88,6 +88,9 @@ class OnnxRuntimeNetwork:
                 str(path), options, providers=[(CUDA_PROVIDER, provider)]
             )
         except self._failures as error:
+            if lacks_memory(str(error)):
+                message = f"{path}: not enough GPU memory to open the model: {error}"
+                raise DeviceError(message) from error
             message = f"{path}: ONNX Runtime cannot open this model ({error})"
             raise ModelError(message) from error
         if CUDA_PROVIDER not in self._session.get_providers():
@@ -131,7 +134,7 @@ class OnnxRuntimeNetwork:
         try:
             self._session.run_with_iobinding(binding, self._run)
         except self._failures as error:
-            if _lacks_memory(str(error)):
+            if lacks_memory(str(error)):
                 raise MemoryError(str(error)) from error
             message = f"ONNX Runtime failed: {error}"
             raise DeviceError(message) from error
@@ -149,9 +152,3 @@ def _score_type(path: Path, kind: str) -> tuple[ScoreType, Any]:
         message = f"{path}: scores of type {kind}, expected one of {', '.join(_SCORES)}"
         raise ModelError(message)
     return _SCORES[kind]
-
-
-def _lacks_memory(message: str) -> bool:
-    """Tell a lack of memory from other failures, which have the same type."""
-    words = ("Failed to allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED")
-    return any(one.lower() in message.lower() for one in words)

@@ -75,7 +75,7 @@ def test_what_would_be_chosen_is_said_with_the_reason(gpu, fastest, onnx, plan):
 
 
 def test_without_a_gpu_it_is_said_what_lacks(monkeypatch):
-    def find():
+    def find(_extra="gpu"):
         message = "CuPy is not installed"
         raise DeviceError(message)
 
@@ -83,7 +83,6 @@ def test_without_a_gpu_it_is_said_what_lacks(monkeypatch):
     kernels, onnxruntime, *plans = gpu_health.try_gpu()
     assert (kernels.works, kernels.detail) == (False, "CuPy is not installed")
     assert not onnxruntime.works
-    assert "install onnxruntime-gpu" in onnxruntime.detail
     assert plans
     assert not any(one.works for one in plans)
 

@@ -250,6 +250,30 @@ class TestFailures:
         with pytest.raises(DeviceError, match="failed: an illegal address"):
             runtime.infer(np.zeros((1, 1, EDGE, EDGE, EDGE), np.float32))
 
+    @pytest.mark.parametrize("call", [1, 2])
+    def test_of_a_device_that_dies_are_never_the_drivers_words_alone(
+        self, make_gpu, make_network, card, scores_of, call
+    ):
+        """While it is tried out, and while it works; closing it says nothing more."""
+        gpu = make_gpu()
+        network = make_network(scores_of, fails={call: "an illegal address"})
+        with pytest.raises(DeviceError, match="failed: an illegal address"):  # noqa: PT012
+            runtime = GpuRuntime(network, gpu.stream(), card, batch=2, threads=1)
+            try:
+                self.run(runtime)
+            finally:
+                runtime.close()
+        assert network.closed
+
+    def test_of_a_device_that_dies_while_the_batch_is_halved(
+        self, make_gpu, make_network, card, scores_of
+    ):
+        gpu = make_gpu()
+        network = make_network(scores_of, fails={3: MemoryError(), 4: "lost"})
+        runtime = GpuRuntime(network, gpu.stream(), card, batch=2, threads=1)
+        with pytest.raises(DeviceError, match="failed: lost"):
+            self.run(runtime)
+
     def test_of_the_reader_are_raised_once(
         self, make_gpu, make_network, card, scores_of
     ):
@@ -295,6 +319,24 @@ class TestFailures:
             self.run(runtime, progress=stop)
         assert not any(one.queue for one in gpu.streams)
         assert threading.active_count() == before
+
+
+def test_more_candidates_than_expected_in_layers_of_one_batch(
+    make_gpu, make_network, card, fake, scores_of, monkeypatch
+):
+    """They are searched for again: what they lie in must still be there."""
+    monkeypatch.setattr("dep.kernels.cuda.nms.ROOM", 1)
+    array, chosen = volume_of((60, 9, 9)), settings_of(iterations=1)
+    plan = plan_tiles(array.shape, EDGE, MARGIN)
+    assert len(plan.z) > 6
+    runtime = GpuRuntime(
+        make_network(scores_of), make_gpu().stream(), card, batch=64, threads=1
+    )
+    found = joined(on_gpu(runtime, array, chosen, plan))
+    expected = on_processor(fake, array, chosen, plan, scores_of)
+    assert len(expected["value"]) > 12
+    for name in FIELDS:
+        np.testing.assert_array_equal(found[name], expected[name], name)
 
 
 class TestMemory:

@@ -49,9 +49,8 @@ class StandIn:
         )
 
     def InferenceSession(self, _path, _options, providers):  # noqa: N802
-        if self.failure == "open":
-            message = "no such operator"
-            raise Fail(message)
+        if self.failure:
+            raise Fail(self.failure)
         ((name, self.given),) = providers
         assert name == CUDA
         shape = ("batch", 1, EDGE, EDGE, EDGE)
@@ -88,7 +87,7 @@ def world(monkeypatch, tiny_model, simulated):
     module = StandIn(gpu.streams)
     monkeypatch.setattr(onnxruntime_gpu, "load_with_cuda", lambda: module)
     monkeypatch.setattr(onnxruntime_api, "load_with_cuda", lambda: module)
-    monkeypatch.setattr(gpu_choice, "find_gpu", lambda: stream)
+    monkeypatch.setattr(gpu_choice, "find_gpu", lambda _extra: stream)
     return SimpleNamespace(
         path=tiny_model,
         card=read_card(tiny_model),
@@ -175,9 +174,16 @@ class TestRefusals:
             opened(world)
 
     def test_a_model_that_it_does_not_open(self, world):
-        world.module.failure = "open"
+        world.module.failure = "no such operator"
         with pytest.raises(ModelError, match=r"cannot open this model \(no such op"):
             opened(world)
+
+    def test_a_card_that_is_full(self, world):
+        """With `auto`, the processor goes on."""
+        world.module.failure = "CUDA failure 2: out of memory"
+        with pytest.raises(DeviceError, match="not enough GPU memory to open the mod"):
+            opened(world)
+        assert open_runtime(world.path, world.card).device == "cpu"
 
     def test_failures_and_a_lack_of_memory_are_told_apart(self, world):
         network = opened(world)
@@ -234,11 +240,23 @@ class TestOpening:
             ({"batch": 65}, "batch: expected 1 to 64 tiles, found 65"),
             ({"precision": "bf16"}, "a GPU computes what the file says"),
             ({"cuda_graph": True}, "CUDA graphs are for plans"),
+            ({"cuda_graph": True, "device": "cpu"}, "CUDA graphs are for plans"),
+            ({"gpu_memory": 100, "device": "cpu"}, "says nothing of the processor"),
+            (
+                {"gpu_memory": 100, "device": "auto", "runtime": "openvino"},
+                "says nothing of the processor",
+            ),
         ],
     )
     def test_options_that_it_has_not(self, world, options, words):
         with pytest.raises(SettingError, match=words):
-            open_runtime(world.path, world.card, device="cuda", **options)
+            open_runtime(world.path, world.card, **{"device": "cuda"} | options)
+
+    def test_a_limit_for_a_gpu_that_is_not_taken_is_remarked_on(self, world, caplog):
+        world.module.providers = ["CPUExecutionProvider"]
+        runtime = open_runtime(world.path, world.card, gpu_memory=400)
+        assert runtime.device == "cpu"
+        assert "going on with the processor" in caplog.text
 
 
 def test_a_build_for_processors_is_told(monkeypatch):

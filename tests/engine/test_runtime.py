@@ -184,7 +184,7 @@ class TestWithoutAGpu:
 
     @pytest.fixture(autouse=True)
     def _no_gpu(self, monkeypatch):
-        def find():
+        def find(_extra="gpu"):
             message = "no CUDA device can be used"
             raise DeviceError(message)
 
@@ -207,8 +207,32 @@ class TestWithoutAGpu:
 
 
 def test_without_cupy_it_is_said_what_to_install(tiny_model, card, monkeypatch):
-    monkeypatch.setattr("dep.engine.runtime.gpu_choice.find_spec", lambda _name: None)
-    with pytest.raises(DeviceError, match=r"CuPy is not installed: pip .*dep\[gpu\]"):
+    choice = "dep.engine.runtime.gpu_choice"
+    monkeypatch.setattr(f"{choice}.has_driver", lambda: True)
+    for there, words in (
+        ((), r"CuPy is not installed: pip install 'dep\[gpu\]'"),
+        (("onnxruntime",), r"pip uninstall onnxruntime, then pip install 'dep\[gpu"),
+    ):
+        monkeypatch.setattr(
+            f"{choice}.find_spec", lambda name, there=there: name in there or None
+        )
+        with pytest.raises(DeviceError, match=words):
+            open_runtime(tiny_model, card, device="cuda")
+
+
+def test_a_plan_for_rtx_cards_needs_their_extra(plan, monkeypatch):
+    beside = plan.with_name("m.plan.json")
+    beside.write_text(beside.read_text().replace('"tensorrt"', '"tensorrt_rtx"'))
+    choice = "dep.engine.runtime.gpu_choice"
+    monkeypatch.setattr(f"{choice}.has_driver", lambda: True)
+    monkeypatch.setattr(f"{choice}.find_spec", lambda _name: None)
+    with pytest.raises(DeviceError, match=r"dep\[gpu-rtx\]"):
+        open_runtime(plan, read_card(plan))
+
+
+def test_without_a_driver_nothing_is_to_be_installed(tiny_model, card, monkeypatch):
+    monkeypatch.setattr("dep.engine.runtime.gpu_choice.has_driver", lambda: False)
+    with pytest.raises(DeviceError, match="there is no NVIDIA driver on this machine"):
         open_runtime(tiny_model, card, device="cuda")
 
 

@@ -52,24 +52,30 @@ class Context:
         self.shape = None
         self.memory = None
         self.addresses = {}
+        self.ran = False  # since the shape was set: what depends on it is settled
+        self.recorded = False  # a graph holds this context as it is
 
     def set_input_shape(self, name, shape):
         assert name == "tomogram"
+        assert not self.recorded, "changed after it was recorded"
         if not self.engine.low <= shape[0] <= self.engine.high:
             self.engine.say("shape out of the profile")
             return False
         self.shape = shape
         self.memory = None  # what was handed over is for other shapes
+        self.ran = False
         return True
 
     def update_device_memory_size_for_shapes(self):
         return 1000 * self.shape[0]
 
     def set_device_memory(self, address, size):
+        assert not self.recorded, "changed after it was recorded"
         assert size >= 1000 * self.shape[0]
         self.memory = address
 
     def set_tensor_address(self, name, address):
+        assert not self.recorded, "changed after it was recorded"
         self.addresses[name] = address
 
     def execute_async_v3(self, handle):
@@ -80,6 +86,10 @@ class Context:
             self.engine.say(self.engine.failure)
             return False
         (stream,) = [one for one in self.engine.streams if one.stream_handle == handle]
+        if stream.recording is not None:
+            assert self.ran, "recorded before it ran with these shapes"
+            self.recorded = True
+        self.ran = True
         stream.put(lambda: self.engine.asked.append(("ran", self.shape[0])))
         return True
 
@@ -310,6 +320,19 @@ class TestGraphs:
         network.enqueue(world.stream, *small)
         assert world.engine.asked.count(("execute", 2)) == done + 1
 
+    def test_stay_as_they_are_whatever_batches_come_between(self, world):
+        """Three batches a tomogram, the last one short; several tomograms."""
+        network = opened(world, cuda_graph=True)
+        runtime = GpuRuntime(network, world.stream, world.card, batch=4, threads=1)
+        for _ in range(4):
+            for number, count in enumerate((4, 4, 3)):
+                runtime.submit(number, count)
+        runtime.gpu.synchronize()
+        assert world.engine.asked.count(("ran", 4)) == 9
+        assert world.engine.asked.count(("execute", 4)) == 4
+        assert world.engine.asked.count(("execute", 3)) == 4  # never recorded
+        runtime.close()
+
     def test_a_whole_tomogram_needs_few(self, world):
         network = opened(world, cuda_graph=True)
         runtime = GpuRuntime(network, world.stream, world.card, batch=2, threads=1)
@@ -328,6 +351,12 @@ class TestRefusals:
             DeviceError,
             match=r"m\.plan: tensorrt .* this plan: magic tag .*dep export m\.onnx",
         ):
+            opened(world)
+
+    def test_of_a_plan_that_finds_no_room(self, world):
+        world.engine = None
+        world.lines.append("Cuda Runtime (out of memory)")
+        with pytest.raises(DeviceError, match="not enough GPU memory to open the plan"):
             opened(world)
 
     def test_of_a_network_that_is_not_the_cards(self, world):
@@ -355,6 +384,9 @@ class TestRefusals:
         network = opened(world)
         world.engine.failure = "cuTensor: an error"
         with pytest.raises(DeviceError, match="failed: cuTensor: an error"):
+            network.enqueue(world.stream, *buffers(world, 1))
+        world.engine.failure = "an illegal memory access was encountered"
+        with pytest.raises(DeviceError, match="illegal memory access"):
             network.enqueue(world.stream, *buffers(world, 1))
         world.engine.failure = "requested 5 GiB: out of memory"
         with pytest.raises(MemoryError):
