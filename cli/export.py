@@ -90,6 +90,12 @@ def export(
     if out.suffix not in (ONNX, PLAN):
         message = f"{out}: expected a name that ends in {ONNX} or {PLAN}"
         raise UsageError(message)
+    if checkpoint.suffix == PLAN:
+        message = (
+            f"{checkpoint}: a plan cannot be turned back; begin with the ONNX file or "
+            "the checkpoint that it was built from (dep info names it)"
+        )
+        raise UsageError(message)
     if precision is not None and precision not in PRECISIONS:
         message = f"--precision {precision}: expected one of {', '.join(PRECISIONS)}"
         raise UsageError(message)

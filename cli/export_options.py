@@ -263,7 +263,7 @@ class Asked:
 
     def words(self, precision: str) -> list[str]:
         """Give the words that make the same network of the same source again."""
-        words = [str(self.source), "--precision", precision]
+        words = [as_word(self.source), "--precision", precision]
         for tomogram in self.calibrate:
             words += ["--calibrate", str(tomogram)]
         for name, value in (*self.picking.items(), *self.told.items()):
@@ -271,6 +271,11 @@ class Asked:
         if self.check_on is not None:
             words += ["--check-on", str(self.check_on)]
         return words
+
+
+def as_word(path: Path) -> str:
+    """Write a path so that no command takes it for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - of any option

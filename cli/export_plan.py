@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dep.cli.export import check_place, make_onnx
-from dep.cli.export_options import ONNX, Asked
+from dep.cli.export_options import ONNX, Asked, as_word
 from dep.cli.failure import UsageError, say
 from dep.cli.progress import EVERY, Reporter, reporting
 from dep.cli.wording import print_json
@@ -56,12 +56,14 @@ def make_plan(asked: Asked, for_plans: dict[str, Any], *, as_json: bool) -> None
         need_gpu()
     document: dict[str, Any] = {"card": None, "comparison": None}
     with tempfile.TemporaryDirectory(prefix="dep-") as folder:
-        model, words = asked.source, [str(asked.source)]
+        model, words = asked.source, [as_word(asked.source)]
         if direct and asked.precision is not None:
             words += ["--precision", asked.precision]
         if not direct:
             asked, words = _with_precision(asked)
-            model = Path(folder) / (keep.name if keep else asked.out.stem + ONNX)
+            # `dep info` shows the name: of no file that is anybody's, if none stays.
+            name = keep.name if keep else f"{asked.out.stem}.not-kept{ONNX}"
+            model = Path(folder) / name
             document = make_onnx(asked, model, quiet=as_json)
         checking = _Checking(asked, model, direct=direct) if check else None
         origin, seconds = _build(asked.out, model, options, words, checking)
@@ -151,7 +153,8 @@ def _options(for_plans: dict[str, Any]) -> "PlanOptions":
         known["batch"] = _batch(known["batch"])
     if "compute_capability" in known:
         words = known.pop("compute_capability").split(",")
-        known["compute_capabilities"] = tuple(word.strip() for word in words)
+        named = dict.fromkeys(word.strip() for word in words)
+        known["compute_capabilities"] = tuple(named)
     options = PlanOptions(**known)
     try:
         find_builder(options)

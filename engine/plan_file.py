@@ -139,18 +139,22 @@ def read_plan(path: Path) -> tuple[ModelCard, PlanOrigin]:
 
 
 def _check_bytes(path: Path, beside: Path, document: dict[str, Any]) -> None:
+    built = document.get("built")
+    command = built.get("command") if isinstance(built, dict) else None
+    again = f"build it again with: {command}" if command else "export it again"
     size, expected_size = path.stat().st_size, document.get("plan_bytes")
     if isinstance(expected_size, int) and size < expected_size:
         message = (
             f"{path}: cut off: {size:,} of {expected_size:,} bytes. Copy the plan "
-            "again, or export it again."
+            f"again, or {again}"
         )
         raise ModelError(message)
     found, expected = sha256(path), document.get("plan_sha256")
     if found != expected:
         message = (
             f"{path}: this is not the plan that {beside.name} describes "
-            f"(SHA-256 {found}, expected {expected}). Export the plan again."
+            f"(SHA-256 {found}, expected {expected}). Bring the two that belong "
+            f"together, or {again}"
         )
         raise CardError(message)
 

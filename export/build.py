@@ -14,6 +14,8 @@ from dep.export.errors import ExportError
 # Called with (phase, steps done, steps in all) while TensorRT builds.
 BuildProgress = Callable[[str, int, int], None]
 MIB = 1 << 20
+MOST_TILES = 64  # at once; more than any GPU's memory holds
+MOST_MIB = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +60,10 @@ def check_options(options: PlanOptions, api: TensorRt) -> None:
     """
     low, best, high = options.batch
     wrong = []
-    if not 1 <= low <= best <= high:
+    if not 1 <= low <= best <= high <= MOST_TILES:
         wrong.append(
-            f"batch: expected fewest <= best <= most, 1 or more, found {options.batch}"
+            f"batch: expected fewest <= best <= most, 1 to {MOST_TILES}, found "
+            f"{options.batch}"
         )
     if api.is_rtx and options.hardware_compatible:
         wrong.append(
@@ -79,8 +82,10 @@ def check_options(options: PlanOptions, api: TensorRt) -> None:
             "compute-capability: tensorrt builds for the GPU of this machine; "
             "tensorrt_rtx builds for others"
         )
-    if options.workspace is not None and options.workspace < 1:
-        wrong.append(f"workspace: expected 1 MiB or more, found {options.workspace}")
+    if options.workspace is not None and not 1 <= options.workspace <= MOST_MIB:
+        wrong.append(
+            f"workspace: expected 1 to {MOST_MIB} MiB, found {options.workspace}"
+        )
     if api.is_rtx:
         known = _capabilities(api)
         wrong += [

@@ -9,7 +9,6 @@ from dep.engine.atomic import atomic_path
 from dep.engine.cache_folder import cache_folder
 from dep.engine.errors import DepError
 from dep.engine.runtime.tensorrt_api import TensorRt
-from dep.export.errors import ExportError
 
 log = logging.getLogger(__name__)
 
@@ -32,23 +31,15 @@ def default_timing_cache(api: TensorRt, gpu: str | None) -> Path | None:
 
 
 def attach(config: Any, path: Path) -> None:  # noqa: ANN401 - tensorrt's
-    """Give a build what earlier ones measured; another GPU's or version's is not taken.
-
-    Raises
-    ------
-    ExportError
-        The file is there and cannot be read.
-    """
+    """Give a build what earlier ones measured on this GPU with this version."""
     try:
         kept = path.read_bytes()
     except FileNotFoundError:
         kept = b""
     except OSError as error:
-        message = (
-            f"{path}: the timing cache cannot be read ({error.strerror}); name "
-            "another with --timing-cache"
-        )
-        raise ExportError(message) from error
+        # Nothing is lost but time, as where it cannot be written.
+        log.warning("%s: the timing cache cannot be read (%s)", path, error.strerror)
+        kept = b""
     if not config.set_timing_cache(config.create_timing_cache(kept), False):
         config.set_timing_cache(config.create_timing_cache(b""), False)
 

@@ -45,7 +45,7 @@ def run(context: Context) -> None:
     context.value("python", platform.python_version())
     commit = first_line("git", "-C", str(context.root), "rev-parse", "HEAD")
     context.value("commit", commit or "not known")
-    changes = _said("git", "-C", str(context.root), "status", "--porcelain")
+    changes = _said("git", "-C", str(context.root), "status", "--porcelain", "-uno")
     context.value("files changed since", len(changes.splitlines()))
     for name, version in sorted(versions().items()):
         context.row("installed", distribution=name, version=version)

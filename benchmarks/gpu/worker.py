@@ -37,6 +37,13 @@ def main(call: str, settings: str) -> int:
     except NotRunError as reason:
         context.end(NOT_RUN, str(reason))
         return 0
+    except ModuleNotFoundError as error:
+        # What any part needs; whatever else is missing a part says by itself.
+        missing = error.name == "numpy"
+        if not missing:
+            traceback.print_exc()
+        context.end(NOT_RUN if missing else FAILED, str(error))
+        return 0 if missing else 1
     except Exception as error:  # noqa: BLE001 - a part may fail in any way
         traceback.print_exc()
         context.end(FAILED, f"{type(error).__name__}: {error}"[:2000])

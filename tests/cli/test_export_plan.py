@@ -170,7 +170,9 @@ def test_8_bits_are_calibrated_on_the_way(dep, checkpoint, root, tmp_path):
         (("--hardware-compatible",), "name those instead"),
         (("--version-compatible",), "after an upgrade"),
         (("--timing-cache", "t.cache"), "measures nothing"),
-        (("--workspace", "0"), "1 MiB or more"),
+        (("--workspace", str(10**20)), "1 to 1048576 MiB"),
+        (("--batch", f"1,4,{10**13}"), "1 to 64"),
+        (("--workspace", "0"), "1 to 1048576 MiB"),
         (("--compute-capability", "1.0"), "7.5, 8.0"),
         (("--half-weights",), "for .onnx files only"),
         (("--keep-onnx", "k.onnx"), "stays as it is"),
@@ -367,3 +369,9 @@ def test_without_any_tensorrt(dep, tiny_model, tmp_path, monkeypatch):
     outcome = dep("export", tiny_model, "-o", tmp_path / "m.plan")
     assert outcome.status == 1
     assert "pip install 'dep[gpu]'" in outcome.err
+
+
+def test_a_plan_is_nothing_to_begin_from(dep, tmp_path):
+    outcome = dep("export", tmp_path / "m.plan", "-o", tmp_path / "x.onnx")
+    assert outcome.status == 2
+    assert "a plan cannot be turned back" in outcome.err

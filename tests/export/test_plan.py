@@ -203,12 +203,12 @@ def test_what_the_listener_raises_ends_the_build(model, tmp_path):
     ("options", "words"),
     [
         ({"batch": (4, 2, 8)}, "fewest <= best <= most"),
-        ({"batch": (0, 2, 8)}, "1 or more"),
+        ({"batch": (0, 2, 8)}, "1 to 64"),
         ({"hardware_compatible": True}, "runs on every GPU"),
         ({"version_compatible": True}, "after an upgrade"),
         ({"timing_cache": "x"}, "measures nothing"),
         ({"compute_capabilities": ("1.0",)}, r"expected some of 7\.5, 8\.0.*'1\.0'"),
-        ({"workspace": 0}, "1 MiB or more"),
+        ({"workspace": 0}, "1 to 1048576 MiB"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(model, tmp_path, options, words):
@@ -353,7 +353,7 @@ class Recorder:
 
 
 def test_what_tensorrt_measures_is_kept_for_each_version_and_gpu(
-    model, tmp_path, monkeypatch
+    model, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setenv("DEP_CACHE", str(tmp_path / "cache"))
     recorder = Recorder("10.13.3", typed_flag=True)
@@ -366,11 +366,12 @@ def test_what_tensorrt_measures_is_kept_for_each_version_and_gpu(
     assert kept.name == "tensorrt-10.13.3-NVIDIA-L4-24-GB-.cache"
     assert kept.read_bytes() == b"measured"
     assert (origin.gpu, origin.compute_capabilities) == ("NVIDIA L4 (24 GB)", ("8.9",))
-    # Where it cannot be kept, the plan is there all the same.
+    # Where it cannot be read or kept, the plan is there all the same.
     kept.unlink()
     kept.mkdir()
-    with pytest.raises(ExportError, match="timing cache cannot be read"):
-        export_plan(model, tmp_path / "n.plan")
+    export_plan(model, tmp_path / "l.plan")
+    assert "timing cache cannot be read" in caplog.text
+    assert read_plan(tmp_path / "l.plan")
     kept.rmdir()
     kept.parent.rmdir()
     kept.parent.write_text("")
