@@ -231,6 +231,21 @@ STUDIES = {
             (Variant("own simulator", train_on=tuple(range(1000, 1008))),),
         ),
         Study(
+            "false picks",
+            "terms that make false picks cost in batches without their class, on the "
+            "start that goes wrong without them; `fast`, float32, equal steps",
+            0.0,
+            (
+                _ablation("absent 1", {"loss.absent": 1.0}, seeds=(1, 0, 2)),
+                _ablation("foreground 1", {"loss.foreground": 1.0}, seeds=(1, 0, 2)),
+                _ablation(
+                    "half of the patches anywhere",
+                    {"augmentation.random_patches": 0.5},
+                    seeds=(1, 0, 2),
+                ),
+            ),
+        ),
+        Study(
             "ablations",
             "what each part is worth, on `fast`, float32, equal steps",
             0.0,  # each says its steps
