@@ -239,6 +239,11 @@ STUDIES = {
                 _ablation("absent 1", {"loss.absent": 1.0}, seeds=(1, 0, 2)),
                 _ablation("foreground 1", {"loss.foreground": 1.0}, seeds=(1, 0, 2)),
                 _ablation(
+                    "150 particles, foreground 1",
+                    {**PARTLY, "loss.foreground": 1.0},
+                    particles=150,
+                ),
+                _ablation(
                     "half of the patches anywhere",
                     {"augmentation.random_patches": 0.5},
                     seeds=(1, 0, 2),
