@@ -78,7 +78,12 @@ COORDINATES: dict[str, Any] = {
 # that concern training and picking alike. bfloat16 is granted: it doubles its steps.
 PUBLISHED: dict[str, Any] = {
     "network": {},
-    "loss": {"dice": 1.0, "cross_entropy": 0.0, "class_term": 0.0},
+    "loss": {
+        "dice": 1.0,
+        "cross_entropy": 0.0,
+        "class_term": 0.0,
+        "foreground": 0.0,
+    },
     "augmentation": {
         "mirror": True,
         "warp": 0.1,
@@ -243,6 +248,7 @@ STUDIES = {
                     {**PARTLY, "loss.foreground": 1.0},
                     particles=150,
                 ),
+                _ablation("Dice and foreground alone", WHOLE, seeds=(1, 0, 2)),
                 _ablation(
                     "half of the patches anywhere",
                     {"augmentation.random_patches": 0.5},

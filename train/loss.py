@@ -27,12 +27,12 @@ class LossWeights:
     foreground
         Soft Dice of all particles against background, whatever their class. The Dice of
         a class says nothing in batches that it is absent from, so that false picks of
-        it cost next to nothing there; here they always cost.
+        it cost next to nothing there, and a class that learns late can settle on
+        membranes; here they always cost (docs/accuracy.md has what that is worth).
     absent
         What the Dice term says of a class that a batch does not hold: sum p^2 /
         (sum p^2 + s), s being the mean label volume of the classes that it does hold.
-        0 as nothing, as in the published tool: then false picks of a class cost next
-        to nothing in most batches, and one that learns late can settle on membranes.
+        0: nothing, as in the published tool.
     class_term
         Mean of -log p(class | foreground) over the foreground voxels. Dice and
         cross-entropy first learn where particles are; this makes the class count from
@@ -51,7 +51,7 @@ class LossWeights:
     dice: float = 1.0
     cross_entropy: float = 1.0
     class_term: float = 1.0
-    foreground: float = 0.0
+    foreground: float = 1.0
     absent: float = 0.0
     unannotated: Unannotated = "trimmed"
     trimmed: float = 0.1

@@ -170,7 +170,7 @@ class LossSection(Section):
     dice: float = Field(default=1.0, ge=0)
     cross_entropy: float = Field(default=1.0, ge=0)
     class_term: float = Field(default=1.0, ge=0)
-    foreground: float = Field(default=0.0, ge=0)
+    foreground: float = Field(default=1.0, ge=0)
     absent: float = Field(default=0.0, ge=0)
     unannotated: Literal["ignore", "trimmed", "background"] = "trimmed"
     trimmed: float = Field(default=0.1, ge=0, lt=1)

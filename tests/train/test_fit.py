@@ -219,14 +219,15 @@ def test_the_configured_loss_is_the_one_that_is_trained(run_files):
     config = load_config(run_files.config)
     crop = PatchSampler(load_data(config).train, 16, 16, 2, 0, 4, 1)(0)
     terms = []
-    for name in ("dice", "cross_entropy", "class_term"):
-        only = {"dice": 0.0, "cross_entropy": 0.0, "class_term": 0.0, name: 1.0}
+    names = ("dice", "cross_entropy", "class_term", "foreground")
+    for name in names:
+        only = dict.fromkeys(names, 0.0) | {name: 1.0}
         loss = config.loss.model_copy(update=only)
         learner = learner_of(config.model_copy(update={"loss": loss}))
         terms.append(advance(learner, 0, crop))
     whole = advance(learner_of(config), 0, crop)
     assert whole == pytest.approx(sum(terms), rel=1e-4)
-    assert len({round(term, 3) for term in terms}) == 3
+    assert len({round(term, 3) for term in terms}) == len(names)
 
 
 def test_metrics_of_a_resumed_run_have_each_step_once(run_files, tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ def test_dice_is_equation_2():
 
 def test_dice_term_equals_dice_of_the_one_hot_volume():
     logits, labels = draw()
-    only_dice = picking_loss(logits, labels, LossWeights(1, 0, 0))
+    only_dice = picking_loss(logits, labels, LossWeights(1, 0, 0, 0))
     direct = soft_dice(torch.softmax(logits, 1), one_hot(labels, 4)).mean()
     assert only_dice.item() == pytest.approx(direct.item(), abs=1e-6)
 
@@ -39,7 +39,7 @@ def test_absent_classes_do_not_count():
     logits, labels = draw()
     labels = labels.clamp_max(2)
     dice = soft_dice(torch.softmax(logits, 1), one_hot(labels, 4))[:3].mean()
-    loss = picking_loss(logits, labels, LossWeights(1, 0, 0))
+    loss = picking_loss(logits, labels, LossWeights(1, 0, 0, 0))
     assert loss.item() == pytest.approx(dice.item(), abs=1e-6)
 
 
@@ -48,7 +48,7 @@ def test_class_term_is_blind_to_background():
     logits, labels = draw()
     raised = logits.detach().clone()
     raised[:, 0] += 3
-    weights = LossWeights(0, 0, 1)
+    weights = LossWeights(0, 0, 1, 0)
     a, b = (picking_loss(x, labels, weights).item() for x in (logits, raised))
     assert a == pytest.approx(b, abs=1e-5)
     assert a > 0
@@ -81,18 +81,18 @@ def test_an_absent_class_costs_by_what_is_falsely_found():
     right = one_hot(labels, 3) * 30
     false = right.clone()
     false[:, :, 5:7, 5:7, 5:7] = torch.tensor([0.0, 0.0, 30.0])[:, None, None, None]
-    weights = LossWeights(1, 0, 0, absent=1.0)
+    weights = LossWeights(1, 0, 0, 0, absent=1.0)
     assert picking_loss(right, labels, weights).item() < 1e-6
     background = 1 - 2 * (512 - 16) / (512 - 16 + 512 - 8)
     expected = (background + 0 + 8 / (8 + 8)) / 3  # as many false voxels as a label has
     assert picking_loss(false, labels, weights).item() == pytest.approx(expected)
-    assert picking_loss(false, labels, LossWeights(1, 0, 0)).item() < 0.01
+    assert picking_loss(false, labels, LossWeights(1, 0, 0, 0)).item() < 0.01
 
 
 def test_absent_classes_cost_nothing_where_all_are_there():
     logits, labels = draw()
     a, b = (
-        picking_loss(logits, labels, LossWeights(1, 0, 0, absent=x)).item()
+        picking_loss(logits, labels, LossWeights(1, 0, 0, 0, absent=x)).item()
         for x in (0, 1)
     )
     assert a == pytest.approx(b, abs=1e-7)
@@ -222,5 +222,5 @@ def test_certain_voxels_do_not_tie():
     logits[0, 1, 0, 0] = torch.tensor([30.0, 50.0, 40.0, 20.0])
     logits.requires_grad_()
     labels = torch.full((1, 1, 1, 4), UNKNOWN)
-    picking_loss(logits, labels, LossWeights(0, 1, 0, trimmed=0.5)).backward()
+    picking_loss(logits, labels, LossWeights(0, 1, 0, 0, trimmed=0.5)).backward()
     assert (logits.grad[0, 1, 0, 0] != 0).tolist() == [True, False, False, True]
