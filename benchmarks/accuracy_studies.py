@@ -106,7 +106,12 @@ PUBLISHED: dict[str, Any] = {
 
 # Few steps of a small network, so that many variants fit a processor's hours; float32,
 # which every processor computes.
-ABLATION: dict[str, Any] = {**FAST, "training.precision": "fp32"}
+ABLATION: dict[str, Any] = {
+    **FAST,
+    "training.precision": "fp32",
+    "loss.foreground": 1.0,
+}
+WITHOUT: dict[str, Any] = {"loss.foreground": 0.0}  # as the recipe has it
 
 
 def _ablation(
@@ -237,21 +242,28 @@ STUDIES = {
         ),
         Study(
             "false picks",
-            "terms that make false picks cost in batches without their class, on the "
-            "start that goes wrong without them; `fast`, float32, equal steps",
+            "terms that make false picks cost in batches without their class; `fast`, "
+            "float32, equal steps",
             0.0,
             (
-                _ablation("absent 1", {"loss.absent": 1.0}, seeds=(1, 0, 2)),
-                _ablation("foreground 1", {"loss.foreground": 1.0}, seeds=(1, 0, 2)),
+                _ablation("foreground 0", WITHOUT, seeds=(0, 1, 2)),
+                _ablation("foreground 1", seeds=(0, 1, 2)),
                 _ablation(
-                    "150 particles, foreground 1",
-                    {**PARTLY, "loss.foreground": 1.0},
-                    particles=150,
+                    "foreground 0, absent 1",
+                    {**WITHOUT, "loss.absent": 1.0},
+                    seeds=(1, 0, 2),
                 ),
-                _ablation("Dice and foreground alone", WHOLE, seeds=(1, 0, 2)),
                 _ablation(
-                    "half of the patches anywhere",
-                    {"augmentation.random_patches": 0.5},
+                    "foreground 0, 150 particles", {**WITHOUT, **PARTLY}, particles=150
+                ),
+                _ablation("foreground 1, 150 particles", PARTLY, particles=150),
+                _ablation(
+                    "foreground 0, no augmentation", {**WITHOUT, **NO_AUGMENTATION}
+                ),
+                _ablation("Dice and foreground alone", DICE, seeds=(1, 0, 2)),
+                _ablation(
+                    "foreground 0, half of the patches anywhere",
+                    {**WITHOUT, "augmentation.random_patches": 0.5},
                     seeds=(1, 0, 2),
                 ),
             ),
@@ -273,7 +285,7 @@ STUDIES = {
                 _ablation("as it is", seeds=(0, 1, 2)),
                 _ablation("500 particles", PARTLY, particles=500),
                 _ablation("50 particles", PARTLY, particles=50),
-                _ablation("Dice alone", DICE),
+                _ablation("Dice alone", {**DICE, **WITHOUT}),
                 _ablation(
                     "150 particles, the rest background",
                     {"loss.unannotated": "background"},
