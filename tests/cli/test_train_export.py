@@ -67,7 +67,9 @@ def test_weights_that_cannot_be_started_from_are_explained(
 def test_what_a_person_should_know_is_said(dep, run_files, tmp_path):
     text = run_files.config.read_text()
     assert "fully_annotated = true\n" in text
-    run_files.config.write_text(text.replace("fully_annotated = true\n", ""))
+    text = text.replace("fully_annotated = true\n", "")
+    # A threshold that six steps of training do not reach.
+    run_files.config.write_text(text.replace("t_dist = 4", "t_dist = 4\nt_seg = 0.999"))
     outcome = dep("train", run_files.config, "-o", tmp_path / "run")
     assert outcome.status == 0
     assert "no validation found a particle" in outcome.err
