@@ -59,7 +59,6 @@ class DeviceSlab:
         kind: ScoreType,
     ) -> None:
         self._device = device
-        self._plan = plan
         self._settings = settings
         self._background = background
         self._kind: ScoreType = kind

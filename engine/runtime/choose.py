@@ -130,11 +130,12 @@ def open_runtime(
             raise SettingError(message)
     threads = threads or available_threads()
     on_gpu = GpuOptions(precision, threads, batch, gpu_memory, cuda_graph)
-    if _wants_gpu(path, device, runtime):
-        return open_on_gpu(path, card, on_gpu)
-    if cuda_graph:
+    wants_gpu = _wants_gpu(path, device, runtime)
+    if cuda_graph and path.suffix != PLAN_SUFFIX:
         message = f"{path}: CUDA graphs are for plans; leave out --cuda-graph"
         raise SettingError(message)
+    if wants_gpu:
+        return open_on_gpu(path, card, on_gpu)
     if gpu_memory is not None and (device == "cpu" or runtime == "openvino"):
         message = "a limit of GPU memory says nothing of the processor: leave one out"
         raise SettingError(message)

@@ -10,7 +10,7 @@ from dep.engine.card import ModelCard
 from dep.engine.choices import RuntimePrecision
 from dep.engine.errors import DeviceError, SettingError
 from dep.engine.model_file import PLAN_SUFFIX
-from dep.engine.plan_file import read_plan
+from dep.engine.plan_file import PlanOrigin, read_plan
 from dep.engine.runtime import onnxruntime_api, tensorrt_api
 from dep.engine.runtime.device_network import DeviceNetwork
 from dep.engine.runtime.gpu import GpuRuntime
@@ -101,11 +101,12 @@ def missing_for(path: Path) -> str:
     Libraries are looked at, the model is not opened.
     """
     try:
-        find_gpu(_extra(path))
-        if path.suffix == PLAN_SUFFIX:
-            tensorrt_api.load_tensorrt(read_plan(path)[1].builder)  # type: ignore[arg-type]
-        else:
+        origin = _origin(path)
+        find_gpu(_extra(origin))
+        if origin is None:
             onnxruntime_api.load_with_cuda()
+        else:
+            tensorrt_api.load_tensorrt(origin.builder)  # type: ignore[arg-type]
     except DeviceError as error:
         return str(error)
     return ""
@@ -124,15 +125,16 @@ def open_on_gpu(path: Path, card: ModelCard, options: GpuOptions) -> GpuRuntime:
     SettingError
         An option that the model or runtime does not have.
     """
+    origin = _origin(path)
     try:
-        gpu = find_gpu(_extra(path))
+        gpu = find_gpu(_extra(origin))
     except DeviceError as error:
         message = f"{path}: needs an NVIDIA GPU that works: {error}"
         raise DeviceError(message) from error
     network, batch = (
-        _plan(path, card, gpu, options)
-        if path.suffix == PLAN_SUFFIX
-        else _onnx(path, card, gpu, options)
+        _onnx(path, card, gpu, options)
+        if origin is None
+        else _plan(path, card, origin, gpu, options)
     )
     try:
         _check_batch(path, network, options.batch)
@@ -149,17 +151,24 @@ def open_on_gpu(path: Path, card: ModelCard, options: GpuOptions) -> GpuRuntime:
     )
 
 
-def _extra(path: Path) -> str:
-    """Name the extra that runs a model file."""
-    if path.suffix != PLAN_SUFFIX:
-        return "gpu"
-    return "gpu-rtx" if read_plan(path)[1].builder == "tensorrt_rtx" else "gpu"
+def _origin(path: Path) -> PlanOrigin | None:
+    """Read what a plan needs; None of an ONNX file."""
+    return read_plan(path)[1] if path.suffix == PLAN_SUFFIX else None
+
+
+def _extra(origin: PlanOrigin | None) -> str:
+    """Name the extra that runs a plan, or an ONNX file."""
+    rtx = origin is not None and origin.builder == "tensorrt_rtx"
+    return "gpu-rtx" if rtx else "gpu"
 
 
 def _plan(
-    path: Path, card: ModelCard, gpu: StreamDevice, options: GpuOptions
+    path: Path,
+    card: ModelCard,
+    origin: PlanOrigin,
+    gpu: StreamDevice,
+    options: GpuOptions,
 ) -> tuple[DeviceNetwork, int]:
-    _, origin = read_plan(path)
     if options.precision != "auto":
         message = (
             f"{path}: a plan has the precision it was built with ({card.precision}): "
@@ -173,9 +182,6 @@ def _plan(
 def _onnx(
     path: Path, card: ModelCard, gpu: StreamDevice, options: GpuOptions
 ) -> tuple[DeviceNetwork, int]:
-    if options.cuda_graph:
-        message = f"{path}: CUDA graphs are for plans; leave out --cuda-graph"
-        raise SettingError(message)
     if options.precision == "bf16" and card.precision != "bf16":
         message = (
             f"{path}: a GPU computes what the file says ({card.precision}); for bf16 "
