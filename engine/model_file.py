@@ -1,12 +1,12 @@
 """Find the card of a model file without opening the model: ONNX and TensorRT plans."""
 
 import mmap
-from collections.abc import Iterator
 from pathlib import Path
 
 from dep.engine.card import ModelCard
 from dep.engine.errors import CardError, ModelError
 from dep.engine.plan_file import read_plan
+from dep.engine.protobuf import LENGTH, fields
 
 METADATA_KEY = "dep.card"
 ONNX_SUFFIX = ".onnx"
@@ -16,8 +16,6 @@ PLAN_SUFFIX = ".plan"
 _MODEL_METADATA_PROPS = 14
 _ENTRY_KEY = 1
 _ENTRY_VALUE = 2
-# Protocol Buffers wire types (protobuf.dev, encoding).
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
 def read_card(path: Path | str) -> ModelCard:
@@ -103,59 +101,15 @@ def onnx_metadata(path: Path) -> dict[str, str]:
         mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
         try:
-            for field, start, stop in _messages(data, 0, len(data)):
-                if field == _MODEL_METADATA_PROPS:
+            for field in fields(data, 0, len(data)):
+                if field.number == _MODEL_METADATA_PROPS and field.wire == LENGTH:
                     pair = {
-                        key: data[low:high].decode()
-                        for key, low, high in _messages(data, start, stop)
+                        one.number: data[one.start : one.stop].decode()
+                        for one in fields(data, field.start, field.stop)
+                        if one.wire == LENGTH
                     }
                     entries[pair.get(_ENTRY_KEY, "")] = pair.get(_ENTRY_VALUE, "")
         except (ValueError, IndexError) as error:
             message = f"{path}: not an ONNX file, or a damaged one ({error})"
             raise ModelError(message) from error
     return entries
-
-
-def _messages(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (field number, first byte, end) of each length-delimited field."""
-    position = start
-    while position < stop:
-        key, position = _varint(data, position, stop)
-        field, wire = key >> 3, key & 7
-        if field == 0:
-            message = f"field number 0 at byte {position}"
-            raise ValueError(message)
-        if wire == _LENGTH:
-            length, position = _varint(data, position, stop)
-            if position + length > stop:
-                message = f"field {field} ends {position + length - stop} bytes too far"
-                raise ValueError(message)
-            yield field, position, position + length
-            position += length
-        elif wire == _VARINT:
-            _, position = _varint(data, position, stop)
-        elif wire == _FIXED64:
-            position += 8
-        elif wire == _FIXED32:
-            position += 4
-        else:
-            message = f"wire type {wire} at byte {position}"
-            raise ValueError(message)
-    if position != stop:
-        message = "the last field is cut off"
-        raise ValueError(message)
-
-
-def _varint(data: mmap.mmap, position: int, stop: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= stop:
-            message = "the file ends inside a number"
-            raise ValueError(message)
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value, position
-    message = f"a number longer than 64 bits at byte {position}"
-    raise ValueError(message)
