@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dep import __version__
-from dep.cli import doctor, evaluate, export, info, label, pick, simulate, train
+from dep.cli import bench, doctor, evaluate, export, info, label, pick, simulate, train
 from dep.cli.wording import spell_out_what_the_terminal_lacks
 
 
@@ -36,6 +36,7 @@ app.command("label")(label.label)
 app.command("train")(train.train)
 app.command("simulate")(simulate.simulate)
 app.command("export")(export.export)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 
 

@@ -183,7 +183,7 @@ def _attribute(data: mmap.mmap, whole: Field, node: Node) -> None:
 
 
 def _tensor(data: mmap.mmap, whole: Field) -> tuple[str, Tensor]:
-    """Read the name and the size of a TensorProto, and its values where they are few."""
+    """Read the name and size of a TensorProto, and its values where they are few."""
     name, kind = "", 0
     dims: list[int] = []
     floats: list[float] = []
