@@ -16,6 +16,7 @@ COMMANDS = (
     "simulate",
     "export",
     "doctor",
+    "bench",
 )
 HEAVY = ("torch", "numpy", "onnxruntime", "openvino", "onnx", "gemmi", "mrcfile", "PIL")
 
