@@ -6,6 +6,7 @@ Sources: the MRC2014 paper (Cheng et al., J. Struct. Biol. 192:146, 2015), IMOD'
 
 import bz2
 import gzip
+import mmap
 import shutil
 import tempfile
 import zlib
@@ -19,6 +20,7 @@ from mrcfile.dtypes import HEADER_DTYPE  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
+from dep.engine.mapped_pages import MappedPages
 from dep.engine.watched_file import WatchedFile
 
 HEADER_BYTES = 1024
@@ -94,6 +96,7 @@ class MrcData:
     header: MrcHeader
     array: NDArray[Any]
     file: WatchedFile
+    pages: MappedPages
     warnings: tuple[str, ...]
 
 
@@ -228,15 +231,17 @@ def _map(path: Path, stream: IO[bytes], compression: str) -> MrcData:
         warnings = (
             f"{path}: {found - expected} bytes after the last voxel were ignored",
         )
-    array: NDArray[Any] = np.memmap(
-        stream,
-        dtype=header.dtype,
-        mode="r",
-        offset=header.data_offset,
-        shape=header.shape,
+    mapping = mmap.mmap(stream.fileno(), expected, access=mmap.ACCESS_READ)
+    # Read-only, as the mapping is, which lives as long as the array or a view of it.
+    array: NDArray[Any] = np.ndarray(
+        header.shape, header.dtype, mapping, header.data_offset
     )
     return MrcData(
-        header, array, WatchedFile(path, stream.fileno(), expected), warnings
+        header,
+        array,
+        WatchedFile(path, stream.fileno(), expected),
+        MappedPages(mapping, header.data_offset, array[0].nbytes),
+        warnings,
     )
 
 

@@ -66,7 +66,10 @@ def measure(
             if not exact:
                 block -= pivot
             sums.append(float(block.sum()))
-            squares.append(float(np.dot(block, block)))
+            # Not np.dot: BLAS would split it among threads, which changes its rounding
+            # with their number, and takes 50 times as long where a core is busy.
+            np.square(block, out=block)
+            squares.append(float(block.sum()))
         if tick is not None:
             tick(z + 1, depth)
     voxels = depth * height * width

@@ -12,7 +12,6 @@ at the faces too (local linear regression).
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +53,8 @@ class ResampledVolume:
         self._volume: PlaneSource = volume
         # The filter along z as (first plane, weights) for each new plane.
         self._z = [_taps(n, volume.shape[0], self.factor) for n in range(z)]
-        self._y = _matrix(y, volume.shape[1], self.factor)  # (y, old y)
-        self._x = np.ascontiguousarray(_matrix(x, volume.shape[2], self.factor).T)
+        self._y = _Filter(y, volume.shape[1], self.factor)
+        self._x = _Filter(x, volume.shape[2], self.factor)
         # Planes `first` to `first + count - 1` lie at the start of the window.
         self._window: NDArray[np.float32] = np.empty((min(window, z), y, x), np.float32)
         self._first = self._count = 0
@@ -87,7 +86,40 @@ class ResampledVolume:
         mixed: NDArray[np.float32] = np.zeros(source.shape[1:], np.float32)
         for plane, weight in zip(source, weights, strict=True):
             mixed += plane.astype(np.float32) * np.float32(weight)
-        return (self._y @ mixed @ self._x).astype(np.float32, copy=False)
+        return self._x.along(1, self._y.along(0, mixed))
+
+
+class _Filter:
+    """The filter along one axis: few old voxels for each new one.
+
+    Taps are added one by one and not as a product of matrices, most of which would be
+    zeros: BLAS would take the cores from the network, and round as it has threads.
+    """
+
+    def __init__(self, new: int, old: int, factor: float) -> None:
+        taps = [_taps(index, old, factor) for index in range(new)]
+        most = max(len(weights) for _, weights in taps)
+        # (taps, new): the old voxel and its weight, which is 0 where there are fewer.
+        self._from = np.zeros((most, new), np.intp)
+        self._weights = np.zeros((most, new), np.float32)
+        for index, (first, weights) in enumerate(taps):
+            self._from[:, index] = np.minimum(first + np.arange(most), old - 1)
+            self._weights[: len(weights), index] = weights
+
+    def along(self, axis: int, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Filter a plane (y, x) along an axis."""
+        total = self._tap(axis, plane, 0)
+        for tap in range(1, len(self._from)):
+            total += self._tap(axis, plane, tap)
+        return total
+
+    def _tap(
+        self, axis: int, plane: NDArray[np.float32], tap: int
+    ) -> NDArray[np.float32]:
+        # In range, as they are; "clip" spares a copy of the result.
+        part: NDArray[np.float32] = plane.take(self._from[tap], axis, mode="clip")
+        part *= self._weights[tap].reshape((-1, 1) if axis == 0 else (1, -1))
+        return part
 
 
 def resampled_length(length: int, factor: float) -> int:
@@ -113,12 +145,3 @@ def _taps(index: int, length: int, factor: float) -> tuple[int, NDArray[np.float
     if determinant < 1e-12:  # one old voxel, right at the place
         return first, triangle / m0
     return first, triangle * (m2 - m1 * distance) / determinant
-
-
-def _matrix(new: int, old: int, factor: float) -> NDArray[np.float32]:
-    """Give the filter along one axis as a matrix (new, old)."""
-    matrix: NDArray[Any] = np.zeros((new, old), np.float32)
-    for index in range(new):
-        first, weights = _taps(index, old, factor)
-        matrix[index, first : first + len(weights)] = weights
-    return matrix

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError, VoxelSizeError
+from dep.engine.mapped_pages import MappedPages
 from dep.engine.mrc import open_mrc
 from dep.engine.watched_file import WatchedFile
 
@@ -63,6 +64,8 @@ class Volume:
         Remarks made while opening.
     file : WatchedFile, optional
         The file that is mapped; closed with the volume.
+    pages : MappedPages, optional
+        Of that file; let go when reading has moved on.
 
     Attributes
     ----------
@@ -87,6 +90,7 @@ class Volume:
         path: Path | None = None,
         warnings: tuple[str, ...] = (),
         file: WatchedFile | None = None,
+        pages: MappedPages | None = None,
     ) -> None:
         label = str(path or name)
         if array.ndim != 3:
@@ -122,6 +126,7 @@ class Volume:
         self.path = path
         self.warnings = warnings
         self._file = file
+        self._pages = pages
 
     @property
     def array(self) -> NDArray[Any]:
@@ -143,6 +148,10 @@ class Volume:
         a file that was cut short since it was opened kills the process (SIGBUS). That
         narrows the window and does not close it: the view is read later than that.
 
+        Other planes of a mapped file do not stay in memory: reading a tomogram through
+        takes the memory of the planes that are read at once. Views of them are good as
+        long as they live, and read the file again.
+
         Raises
         ------
         TomogramError
@@ -150,11 +159,14 @@ class Volume:
         """
         if self._file is not None:
             self._file.check()
-        return self.array[z0:z1]
+        planes = self.array[z0:z1]
+        if self._pages is not None:
+            self._pages.keep(z0, z1)
+        return planes
 
     def close(self) -> None:
         """Let the file go."""
-        self._array = None
+        self._array = self._pages = None
         if self._file is not None:
             self._file.close()
 
@@ -242,7 +254,13 @@ def open_volume(
         )
         raise VoxelSizeError(message)
     return Volume(
-        data.array, size, name or tomogram_name(path), path, warnings, data.file
+        data.array,
+        size,
+        name or tomogram_name(path),
+        path,
+        warnings,
+        data.file,
+        data.pages,
     )
 
 
