@@ -4,13 +4,7 @@ Sources: the MRC2014 paper (Cheng et al., J. Struct. Biol. 192:146, 2015), IMOD'
 "MRC format used by IMOD" (stamp and byte flags), and mrcfile's table of the header.
 """
 
-import bz2
-import gzip
 import mmap
-import shutil
-import tempfile
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +15,7 @@ from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
 from dep.engine.mapped_pages import MappedPages
+from dep.engine.unpack import UNREADABLE, Opener, compression_of, damaged, unpack
 from dep.engine.watched_file import WatchedFile
 
 HEADER_BYTES = 1024
@@ -41,8 +36,6 @@ VOLUME_STACKS = range(401, 631)  # space groups of stacks of volumes (MRC2014)
 MAX_EDGE = 1 << 20  # no tomogram is wider: a header that says so is not MRC
 # Voxel edges that differ by more than this are not one voxel size.
 ANISOTROPY = 0.01
-
-GZIP_MAGIC, BZIP2_MAGIC = b"\x1f\x8b", b"BZh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +104,14 @@ def read_header(path: Path | str) -> MrcHeader:
     """
     path = Path(path)
     with _open(path) as stream:
-        compression, opener = _compression(stream)
+        compression, opener = compression_of(stream)
         if opener is None:
             return _parse(path, stream.read(HEADER_BYTES), compression)
         try:
             with opener(stream) as plain:
                 head = plain.read(HEADER_BYTES)
-        except (OSError, EOFError, zlib.error) as error:
-            raise _damaged(path, compression, error) from error
+        except UNREADABLE as error:
+            raise damaged(path, compression, error) from error
         return _parse(path, head, compression)
 
 
@@ -126,7 +119,8 @@ def open_mrc(path: Path | str) -> MrcData:
     """Open an MRC file and map its voxels.
 
     A gzip or bzip2 file (told by its content) is unpacked in pieces to a nameless
-    temporary file, which the system removes when the map goes. Bytes after the last
+    temporary file (in TMPDIR, which must have room for the whole of it), which the
+    system removes when the map goes. Bytes after the last
     voxel are accepted with a warning: some programs append to MRC files.
 
     Raises
@@ -136,10 +130,10 @@ def open_mrc(path: Path | str) -> MrcData:
     """
     path = Path(path)
     with _open(path) as stream:
-        compression, opener = _compression(stream)
+        compression, opener = compression_of(stream)
         if opener is None:
             return _map(path, stream, compression)
-        with _unpacked(path, stream, compression, opener) as plain:
+        with _unpack(path, stream, compression, opener) as plain:
             return _map(path, plain, compression)
 
 
@@ -160,56 +154,14 @@ def _open(path: Path) -> IO[bytes]:
         raise TomogramError(message) from error
 
 
-_Opener = Callable[[IO[bytes]], IO[bytes]]
-
-
-def _compression(stream: IO[bytes]) -> tuple[str, _Opener | None]:
-    """Tell compression by the first bytes, whatever the file's name."""
-    magic = stream.read(3)
-    stream.seek(0)
-    if magic.startswith(GZIP_MAGIC):
-        return "gzip", lambda raw: gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-    if magic.startswith(BZIP2_MAGIC):
-        return "bzip2", bz2.BZ2File
-    return "", None
-
-
-def _damaged(path: Path, compression: str, error: BaseException) -> TomogramError:
-    return TomogramError(
-        f"{path}: the {compression} data is damaged or cut short ({error}). "
-        "Copy the file again."
-    )
-
-
-def _unpacked(
-    path: Path, stream: IO[bytes], compression: str, opener: _Opener
+def _unpack(
+    path: Path, stream: IO[bytes], compression: str, opener: Opener
 ) -> IO[bytes]:
-    """Unpack into a temporary file without a name, in pieces of 16 MiB."""
-    plain: IO[bytes] = tempfile.TemporaryFile(prefix="dep-")  # noqa: SIM115 - given back
-    try:
-        with opener(stream) as packed:
-            while True:
-                try:
-                    piece = packed.read(16 << 20)
-                except (OSError, EOFError, zlib.error) as error:
-                    raise _damaged(path, compression, error) from error
-                if not piece:
-                    break
-                plain.write(piece)
-        plain.flush()
-    except OSError as error:
-        plain.close()
-        room = shutil.disk_usage(tempfile.gettempdir()).free >> 20
-        message = (
-            f"{path}: cannot be unpacked into {tempfile.gettempdir()} "
-            f"({error.strerror}; {room} MiB free there). "
-            "Set TMPDIR to a folder with room, or unpack the file yourself."
-        )
-        raise TomogramError(message) from error
-    except BaseException:
-        plain.close()
-        raise
-    return plain
+    def size(head: bytes) -> int:
+        header = _parse(path, head[:HEADER_BYTES], compression)
+        return header.data_offset + header.data_bytes
+
+    return unpack(path, stream, compression, opener, size)
 
 
 def _map(path: Path, stream: IO[bytes], compression: str) -> MrcData:
@@ -229,7 +181,8 @@ def _map(path: Path, stream: IO[bytes], compression: str) -> MrcData:
     warnings: tuple[str, ...] = ()
     if found > expected:
         warnings = (
-            f"{path}: {found - expected} bytes after the last voxel were ignored",
+            f"{path}: {'at least ' if compression else ''}{found - expected} bytes "
+            "after the last voxel were ignored",
         )
     mapping = mmap.mmap(stream.fileno(), expected, access=mmap.ACCESS_READ)
     # Read-only, as the mapping is, which lives as long as the array or a view of it.

@@ -5,6 +5,8 @@ import contextlib
 import gc
 import gzip
 import os
+import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -308,6 +310,33 @@ class TestRefused:
         monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
         with pytest.raises(TomogramError, match=r"No space left.*TMPDIR"):
             open_volume(path)
+
+    def test_no_room_is_found_before_anything_is_unpacked(self, tmp_path, monkeypatch):
+        array = np.zeros((64, 64, 64), "i1")
+        plain = write(tmp_path / "a.mrc", array).read_bytes()
+        path = tmp_path / "a.mrc.gz"
+        path.write_bytes(gzip.compress(plain))
+        usage = shutil.disk_usage(tmp_path)._replace(free=len(plain) - 1)
+        with monkeypatch.context() as full:
+            full.setattr("shutil.disk_usage", lambda _folder: usage)
+            with pytest.raises(TomogramError, match=r"0 MiB needed.*TMPDIR"):
+                open_volume(path)
+        usage = usage._replace(free=len(plain))
+        monkeypatch.setattr("shutil.disk_usage", lambda _folder: usage)
+        with open_volume(path) as volume:
+            assert volume.shape == (64, 64, 64)
+
+    def test_what_unpacks_to_more_than_its_header_says_does_not_fill_the_disk(
+        self, tmp_path
+    ):
+        plain = write(tmp_path / "a.mrc", voxels()).read_bytes()
+        path = tmp_path / "a.mrc.gz"
+        path.write_bytes(gzip.compress(plain + bytes(64 << 20)))
+        with open_volume(path) as volume:
+            (warning,) = volume.warnings
+            np.testing.assert_array_equal(volume.array, voxels())
+        ignored = int(re.search(r"at least (\d+) bytes after the last", warning)[1])
+        assert 0 < ignored < 8 << 20
 
 
 def test_bytes_after_the_last_voxel_are_mentioned(tmp_path):
