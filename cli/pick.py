@@ -128,6 +128,14 @@ def pick(
             rich_help_panel=DATA_OPTIONS,
         ),
     ] = False,
+    robust: Annotated[
+        bool,
+        typer.Option(
+            "--robust",
+            help="Normalise by median and quartiles (gold beads, hot voxels, edges).",
+            rich_help_panel=DATA_OPTIONS,
+        ),
+    ] = False,
     t_seg: Annotated[
         float | None,
         typer.Option(
@@ -259,6 +267,7 @@ def pick(
         "rescale": rescale,
         "ignore_voxel_size": ignore_voxel_size,
         "invert": invert,
+        "statistics": "robust" if robust else "plain",
         "t_seg": t_seg,
         "t_lm": t_lm,
         "t_dist": t_dist,

@@ -60,7 +60,7 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
     UsageError
         Settings out of range.
     """
-    names = ("t_seg", "t_lm", "t_dist", "invert", "rescale")
+    names = ("t_seg", "t_lm", "t_dist", "invert", "rescale", "statistics")
     try:
         settings = PickSettings.of(
             picker.card, **{name: choices[name] for name in names}

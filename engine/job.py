@@ -151,7 +151,7 @@ def prepare(
         if progress is not None:
             progress(0, len(plan), "statistics")
         opened = perf_counter()
-        statistics = measure(source)
+        statistics = measure(source, kind=request.settings.statistics)
     except BaseException:
         volume.close()
         raise

@@ -1,14 +1,20 @@
-"""Normalise a tomogram to zero mean and unit deviation, without a float copy of it."""
+"""Normalise a tomogram to zero mean and unit deviation, without a float copy of it.
+
+Robust statistics take the median and the distance of the quartiles instead, which few
+voxels far away (gold, hot voxels, edges of the reconstruction) do not move.
+"""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dep.engine.choices import StatisticsKind
 from dep.engine.errors import TomogramError
+from dep.engine.quartiles import Quartiles
 from dep.engine.volume import PlaneSource
 
 # Voxels summed at once. Squares of 16-bit integers times this stay below 2^53, so
@@ -16,39 +22,75 @@ from dep.engine.volume import PlaneSource
 BLOCK = 1 << 17
 
 
+# Between the quartiles of a normal distribution, in standard deviations.
+QUARTILES_APART = 1.349
+
+
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of all voxels of a tomogram: mean, standard deviation, least and greatest."""
+    """Of all voxels of a tomogram.
+
+    Attributes
+    ----------
+    mean, std, minimum, maximum : float
+        Of all voxels.
+    voxels : int
+        How many.
+    quartiles : (float, float, float), optional
+        First, median, third; where robust statistics were asked for.
+    """
 
     mean: float
     std: float
     minimum: float
     maximum: float
     voxels: int
+    quartiles: tuple[float, float, float] | None = None
+
+    @property
+    def centre(self) -> float:
+        """What becomes 0: the mean, or the median where quartiles are known."""
+        return self.mean if self.quartiles is None else self.quartiles[1]
+
+    @property
+    def deviation(self) -> float:
+        """What becomes 1: the deviation, that of the middle half where it is known."""
+        if self.quartiles is None:
+            return self.std
+        first, _, third = self.quartiles
+        return (third - first) / QUARTILES_APART
 
 
 def measure(
-    source: PlaneSource, tick: Callable[[int, int], None] | None = None
+    source: PlaneSource,
+    tick: Callable[[int, int], None] | None = None,
+    kind: StatisticsKind = "plain",
 ) -> Statistics:
-    """Measure a tomogram in one pass, plane by plane, in float64.
+    """Measure a tomogram plane by plane, in float64.
 
     The result does not depend on how planes are read: 8- and 16-bit integers are
     summed exactly, others in fixed blocks of a plane whose sums are added without
-    rounding (`math.fsum`).
+    rounding (`math.fsum`). Quartiles are exact.
 
     Parameters
     ----------
     source : PlaneSource
         The tomogram.
     tick : callable, optional
-        Called with (planes done, planes in all).
+        Called with (planes done, planes in all), those of all passes.
+    kind : {"plain", "robust"}
+        Robust finds quartiles too, which takes another pass over voxels of 32 bits and
+        three more over longer ones (`dep.engine.quartiles`).
 
     Raises
     ------
     TomogramError
-        Voxels that are NaN or infinite, or all alike.
+        Voxels that are NaN or infinite, or all alike; robust: half of them alike.
     """
     depth, height, width = source.shape
+    voxels = depth * height * width
+    quartiles = Quartiles(source.dtype, voxels) if kind == "robust" else None
+    planes = depth * (quartiles.passes if quartiles else 1)
     exact = source.dtype.kind in "iub" and source.dtype.itemsize <= 2
     # Sums are of differences from one voxel: no digits are lost to a large mean.
     pivot = 0.0 if exact else _pivot(source)
@@ -62,7 +104,10 @@ def measure(
             raise _not_finite(source, z, plane)
         low, high = min(low, least), max(high, most)
         for start in range(0, plane.size, BLOCK):
-            block = plane[start : start + BLOCK].astype(np.float64)
+            stored = plane[start : start + BLOCK]
+            if quartiles is not None:
+                quartiles.take(stored)
+            block = stored.astype(np.float64)
             if not exact:
                 block -= pivot
             sums.append(float(block.sum()))
@@ -71,8 +116,7 @@ def measure(
             np.square(block, out=block)
             squares.append(float(block.sum()))
         if tick is not None:
-            tick(z + 1, depth)
-    voxels = depth * height * width
+            tick(z + 1, planes)
     if low == high:
         message = (
             f"{source.label}: all {voxels} voxels have the value {low:g}. "
@@ -87,7 +131,37 @@ def measure(
             f"(from {low:g} to {high:g}). Expected values that float32 can hold."
         )
         raise TomogramError(message)
-    return Statistics(pivot + total / voxels, math.sqrt(variance), low, high, voxels)
+    found = Statistics(pivot + total / voxels, math.sqrt(variance), low, high, voxels)
+    if quartiles is None:
+        return found
+    return replace(found, quartiles=_narrowed(source, quartiles, tick))
+
+
+def _narrowed(
+    source: PlaneSource,
+    quartiles: Quartiles,
+    tick: Callable[[int, int], None] | None,
+) -> tuple[float, float, float]:
+    """Go over the tomogram again until its quartiles are known."""
+    depth = source.shape[0]
+    done = depth
+    while not quartiles.narrow():
+        for z in range(depth):
+            plane = source.read(z, z + 1)[0].reshape(-1)
+            for start in range(0, plane.size, BLOCK):
+                quartiles.take(plane[start : start + BLOCK])
+            done += 1
+            if tick is not None:
+                tick(done, depth * quartiles.passes)
+    first, median, third = quartiles.values()
+    if first == third:
+        message = (
+            f"{source.label}: half of the voxels have the value {median:g}, so that "
+            "robust statistics find no spread. Cut the tomogram to what was "
+            "reconstructed, or leave --robust out (statistics='plain')."
+        )
+        raise TomogramError(message)
+    return first, median, third
 
 
 def _pivot(source: PlaneSource) -> float:
@@ -121,9 +195,9 @@ class Normaliser:
 
     @classmethod
     def zscore(cls, statistics: Statistics, *, invert: bool = False) -> "Normaliser":
-        """Zero mean and unit deviation; `invert` swaps dark and bright."""
-        scale = 1.0 / statistics.std
-        return cls(statistics.mean, -scale if invert else scale)
+        """Zero centre and unit deviation; `invert` swaps dark and bright."""
+        scale = 1.0 / statistics.deviation
+        return cls(statistics.centre, -scale if invert else scale)
 
     def __call__(self, voxels: NDArray[Any], out: NDArray[np.float32]) -> None:
         """Write the normalised voxels into `out` of the same shape."""

@@ -15,6 +15,7 @@ from dep.engine.choices import (
     Progress,
     RuntimeName,
     RuntimePrecision,
+    StatisticsKind,
 )
 from dep.engine.device_pipeline import stream_on_device
 from dep.engine.errors import DepError, DeviceError, TomogramError
@@ -130,6 +131,7 @@ class Picker:
         invert: bool = False,
         rescale: bool = False,
         ignore_voxel_size: bool = False,
+        statistics: StatisticsKind = "plain",
         t_seg: float | None = None,
         t_lm: float | None = None,
         t_dist: float | None = None,
@@ -153,6 +155,9 @@ class Picker:
             tomogram's own voxels all the same.
         ignore_voxel_size : bool
             Pick in the tomogram's voxels whatever their size.
+        statistics : {"plain", "robust"}
+            Normalise by mean and standard deviation, as in training, or by median and
+            quartiles, which gold beads, hot voxels and bright edges do not move.
         t_seg, t_lm, t_dist, iterations : optional
             Instead of the card's; lengths in voxels that the network sees.
         progress : callable, optional
@@ -180,6 +185,7 @@ class Picker:
             ignore_voxel_size=ignore_voxel_size,
             invert=invert,
             rescale=rescale,
+            statistics=statistics,
             t_seg=t_seg,
             t_lm=t_lm,
             t_dist=t_dist,

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from dep.engine.card import MAX_ITERATIONS, Assembly, ModelCard
+from dep.engine.choices import StatisticsKind
 from dep.engine.errors import SettingError
 
 
@@ -13,6 +14,7 @@ class SettingOptions(TypedDict, total=False):
 
     invert: bool
     rescale: bool
+    statistics: StatisticsKind
     t_seg: float | None
     t_lm: float | None
     t_dist: float | None
@@ -37,6 +39,8 @@ class PickSettings:
         Dark and bright were swapped before picking.
     rescale : bool
         The tomogram was resampled to the model's voxel size.
+    statistics : {"plain", "robust"}
+        What the tomogram was normalised by.
     """
 
     t_seg: float
@@ -46,6 +50,7 @@ class PickSettings:
     assembly: Assembly
     invert: bool = False
     rescale: bool = False
+    statistics: StatisticsKind = "plain"
 
     def __post_init__(self) -> None:
         each = (
@@ -68,6 +73,12 @@ class PickSettings:
                 all(1 <= one <= MAX_ITERATIONS for one in each),
                 f"whole numbers from 1 to {MAX_ITERATIONS}",
             ),
+            (
+                "statistics",
+                self.statistics,
+                self.statistics in get_args(StatisticsKind),
+                " or ".join(get_args(StatisticsKind)),
+            ),
         )
         wrong = [
             f"{name}: expected {expected}, found {value}"
@@ -88,6 +99,7 @@ class PickSettings:
         iterations: int | tuple[int, ...] | None = None,
         invert: bool = False,
         rescale: bool = False,
+        statistics: StatisticsKind = "plain",
     ) -> "PickSettings":
         """Take the card's settings where none is given.
 
@@ -118,4 +130,5 @@ class PickSettings:
             assembly=card.assembly,
             invert=invert,
             rescale=rescale,
+            statistics=statistics,
         )
