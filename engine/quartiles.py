@@ -139,11 +139,9 @@ def _keys(numbers: NDArray[Any]) -> NDArray[Any]:
     if kind in "bu":
         return raw
     top = raw.dtype.type(1 << (8 * size - 1))
-    if kind == "i":
-        return raw ^ top
-    # Of negative numbers all bits turn around, of others the sign alone.
-    turned: NDArray[Any] = numbers.view(f"i{size}") >> (8 * size - 1)
-    turned = turned.view(raw.dtype)
-    turned |= top
-    turned ^= raw
-    return turned
+    flips = np.full_like(raw, top)
+    if kind == "f":
+        # Of negative numbers all bits turn around, of others the sign alone.
+        flips |= (numbers.view(f"i{size}") >> (8 * size - 1)).view(raw.dtype)
+    flips ^= raw
+    return flips

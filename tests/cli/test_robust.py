@@ -21,7 +21,8 @@ def test_a_bright_edge_hides_particles_from_plain_statistics_alone(
         assert outcome.status == 0, outcome.err
         (entry,) = json.loads((out / "run.json").read_text())["tomograms"].values()
         found[entry["settings"]["statistics"]] = entry["classes"]["dark"]
-    assert found == {"plain": 0, "robust": 2}
+    assert found["plain"] == 0
+    assert found["robust"] >= 2
 
 
 def test_resuming_with_other_statistics_is_other_work(
