@@ -24,6 +24,9 @@ BLOCK = 1 << 17
 
 # Between the quartiles of a normal distribution, in standard deviations.
 QUARTILES_APART = 1.349
+# Deviations from the centre that a network gets to see: of gold and hot voxels, which
+# are further away, it would make particles. docs/performance.md has the figures.
+ROBUST_LIMIT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +190,23 @@ class Normaliser:
     ``out = (voxel - mean) * scale``, ``scale = 1 / std``, negative where the contrast
     is to be inverted. In float32; only the difference is made in float64 where voxels
     hold more digits than float32 does (32-bit integers and whatever is longer than 4
-    bytes), since the mean rounded to float32 would shift them.
+    bytes), since the mean rounded to float32 would shift them. What is further than
+    `limit` from 0 is brought to there.
     """
 
     mean: float
     scale: float
+    limit: float = math.inf
 
     @classmethod
     def zscore(cls, statistics: Statistics, *, invert: bool = False) -> "Normaliser":
-        """Zero centre and unit deviation; `invert` swaps dark and bright."""
+        """Zero centre and unit deviation; `invert` swaps dark and bright.
+
+        Where the statistics are robust, voxels are limited to `ROBUST_LIMIT` too.
+        """
         scale = 1.0 / statistics.deviation
-        return cls(statistics.centre, -scale if invert else scale)
+        limit = math.inf if statistics.quartiles is None else ROBUST_LIMIT
+        return cls(statistics.centre, -scale if invert else scale, limit)
 
     def __call__(self, voxels: NDArray[Any], out: NDArray[np.float32]) -> None:
         """Write the normalised voxels into `out` of the same shape."""
@@ -209,3 +218,5 @@ class Normaliser:
         kind = np.float64 if fine else np.float32
         np.subtract(voxels, kind(self.mean), out=out, dtype=kind, casting="unsafe")
         out *= np.float32(self.scale)
+        if self.limit < math.inf:
+            np.clip(out, -self.limit, self.limit, out=out)

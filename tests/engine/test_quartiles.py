@@ -130,6 +130,11 @@ def test_voxels_far_away_hardly_move_them():
     out = np.empty_like(array)
     Normaliser.zscore(after)(array, out)
     assert out[2:].std() == pytest.approx(1, rel=0.1)
+    assert (out[:2] == 10).all()
+    Normaliser.zscore(after, invert=True)(array, out)
+    assert (out[:2] == -10).all()
+    Normaliser.zscore(measure(open_volume(array * 1e3, 10.0)))(array * 1e6, out)
+    assert out.max() > 100  # plain statistics limit nothing
 
 
 @pytest.mark.parametrize("dtype", ["i1", "f4"])
