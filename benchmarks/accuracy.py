@@ -163,6 +163,10 @@ class Replay:
         self._next += 1
         return self._scores[self._next - 1]
 
+    def interrupt(self) -> None:
+        """End the call at hand."""
+        self._runtime.interrupt()
+
     def close(self) -> None:
         """Release the network."""
         self._runtime.close()

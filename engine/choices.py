@@ -12,3 +12,6 @@ StatisticsKind = Literal["plain", "robust"]
 # Called with (tiles done, tiles in all, stage) from the thread that called `pick`;
 # stages in order: "statistics", "network", "deduplicate". What it raises ends the run.
 Progress = Callable[[int, int, str], None]
+
+# Called often from whatever thread works, with nothing; what it raises ends the work.
+Check = Callable[[], None]

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 
-from dep.engine.choices import Progress
+from dep.engine.choices import Check, Progress
 from dep.engine.device_slab import DeviceSlab
 from dep.engine.errors import DeviceError, TomogramError
+from dep.engine.interruption import go_on, result_of
 from dep.engine.normalise import Normaliser
 from dep.engine.pipeline import Streamed, TileReader
 from dep.engine.runtime.gpu import GpuRuntime
@@ -26,6 +27,7 @@ def stream_on_device(
     *,
     background: bool,
     progress: Progress | None = None,
+    check: Check = go_on,
 ) -> Streamed:
     """Find the candidates of a tomogram; the same as `dep.engine.pipeline.stream`.
 
@@ -36,7 +38,7 @@ def stream_on_device(
 
     Parameters
     ----------
-    source, normalise, plan, settings, background, progress
+    source, normalise, plan, settings, background, progress, check
         As there.
     runtime : GpuRuntime
         Nobody else may use it meanwhile. Where memory runs out its batch is halved and
@@ -57,6 +59,7 @@ def stream_on_device(
             settings,
             background=background,
             progress=progress,
+            check=check,
         )
 
     with runtime.explained():
@@ -84,6 +87,7 @@ def _stream(
     *,
     background: bool,
     progress: Progress | None,
+    check: Check,
 ) -> Streamed:
     groups = _groups(list(plan), runtime.batch)
     reader = TileReader(source, normalise, plan)
@@ -102,7 +106,8 @@ def _stream(
         )
         read: Future[None] = reading.submit(fill, 0)
         for number, group in enumerate(groups):
-            read.result()
+            result_of(read, check)
+            check()  # a batch takes milliseconds: often enough
             start = perf_counter()
             scores = runtime.submit(number, len(group))
             if number + 1 < len(groups):

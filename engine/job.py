@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.card import ModelCard
-from dep.engine.choices import KernelBackend, Progress
+from dep.engine.choices import Check, KernelBackend, Progress
 from dep.engine.errors import TomogramError
+from dep.engine.interruption import go_on
 from dep.engine.normalise import Normaliser, Statistics, measure
 from dep.engine.picks import ModelIdentity, Picks
 from dep.engine.pipeline import Streamed
@@ -124,9 +125,14 @@ class Prepared:
 
 
 def prepare(
-    request: Request, card: ModelCard, progress: Progress | None = None
+    request: Request,
+    card: ModelCard,
+    progress: Progress | None = None,
+    check: Check = go_on,
 ) -> Prepared:
     """Open and measure a tomogram.
+
+    `check` is called plane by plane.
 
     Raises
     ------
@@ -151,7 +157,9 @@ def prepare(
         if progress is not None:
             progress(0, len(plan), "statistics")
         opened = perf_counter()
-        statistics = measure(source, kind=request.settings.statistics)
+        statistics = measure(
+            source, lambda _done, _planes: check(), request.settings.statistics
+        )
     except BaseException:
         volume.close()
         raise

@@ -10,6 +10,7 @@ from typing import Self, Unpack
 
 from dep.engine.bundled import model_path
 from dep.engine.choices import (
+    Check,
     Device,
     KernelBackend,
     Progress,
@@ -17,8 +18,9 @@ from dep.engine.choices import (
     RuntimePrecision,
     StatisticsKind,
 )
-from dep.engine.device_pipeline import stream_on_device
-from dep.engine.errors import DepError, DeviceError, TomogramError
+from dep.engine.compute import compute
+from dep.engine.errors import DepError
+from dep.engine.interruption import go_on, held
 from dep.engine.job import (
     PickOptions,
     Prepared,
@@ -31,13 +33,9 @@ from dep.engine.kernel_choice import check_kernels
 from dep.engine.many import Advance, Line, Outcome
 from dep.engine.model_file import read_card
 from dep.engine.picks import ModelIdentity, Picks
-from dep.engine.pipeline import Streamed, stream
+from dep.engine.pipeline import Streamed
 from dep.engine.runtime import Runtime, open_runtime
-from dep.engine.runtime.gpu import GpuRuntime
 from dep.engine.settings import PickSettings, SettingOptions
-
-# Kernels that take a network's scores where a GPU left them.
-ON_DEVICE = ("auto", "cuda")
 
 
 class Picker:
@@ -177,6 +175,8 @@ class Picker:
             A setting out of range.
         DeviceError
             The runtime failed.
+        DepError
+            The picker is closed, or was closed meanwhile.
         """
         request = self._request(
             tomogram,
@@ -191,7 +191,7 @@ class Picker:
             t_dist=t_dist,
             iterations=iterations,
         )
-        return self._finish(self._prepare(request, progress), progress)
+        return self._finish(self._prepare(request, progress, go_on), progress, go_on)
 
     def pick_many(
         self,
@@ -215,8 +215,8 @@ class Picker:
             Called with every `Advance`, from the threads that work. What it raises
             ends the picking and is raised here.
         stop : threading.Event, optional
-            Set it from anywhere to stop after the batch at hand. Not taking the
-            remaining results (leaving the loop) stops just as soon.
+            Set it from anywhere to stop within a layer of the network. Not taking
+            the remaining results (leaving the loop) stops just as soon.
         **options
             As for `pick`, for all of them.
 
@@ -266,18 +266,22 @@ class Picker:
             ignore_voxel_size,
         )
 
-    def _prepare(self, request: Request, progress: Progress | None) -> Prepared:
+    def _prepare(
+        self, request: Request, progress: Progress | None, check: Check
+    ) -> Prepared:
         try:
-            return prepare(request, self.card, progress)
+            return prepare(request, self.card, progress, check)
         except MemoryError as error:
             raise request.out_of_memory(error) from error
 
-    def _finish(self, prepared: Prepared, progress: Progress | None) -> Picks:
+    def _finish(
+        self, prepared: Prepared, progress: Progress | None, check: Check
+    ) -> Picks:
         """Stream an open tomogram, close it, and make picks of what was found."""
         started = perf_counter() - prepared.opening - prepared.measuring
         try:
             with prepared:
-                streamed = self._stream(prepared, progress)
+                streamed = self._stream(prepared, progress, check)
             if progress is not None:
                 tiles = len(prepared.plan)
                 progress(tiles, tiles, "deduplicate")
@@ -293,50 +297,36 @@ class Picker:
         except MemoryError as error:
             raise prepared.request.out_of_memory(error) from error
 
-    def _stream(self, prepared: Prepared, progress: Progress | None) -> Streamed:
-        """Stream with the network to ourselves, and say which tomogram failed."""
-        source, plan = prepared.source, prepared.plan
-        with self._busy:
+    def _stream(
+        self, prepared: Prepared, progress: Progress | None, check: Check
+    ) -> Streamed:
+        """Stream with the network to ourselves, as long as the picker is open."""
+
+        def check_both() -> None:
             if self._closed:
-                message = f"{source.label}: the picker is closed"
+                message = f"{prepared.source.label}: the picker is closed"
                 raise DepError(message)
-            runtime, settings = self.runtime, prepared.request.settings
-            background = self.card.activation == "softmax"
-            try:
-                if isinstance(runtime, GpuRuntime) and self._kernels in ON_DEVICE:
-                    return stream_on_device(
-                        source,
-                        prepared.normalise,
-                        plan,
-                        runtime,
-                        settings,
-                        background=background,
-                        progress=progress,
-                    )
-                return stream(
-                    source,
-                    prepared.normalise,
-                    plan,
-                    runtime,
-                    settings,
-                    background=background,
-                    backend=self._kernels,
-                    progress=progress,
-                )
-            except DeviceError as error:
-                message = f"{source.label}: {error}"
-                raise DeviceError(message) from error
-            except MemoryError as error:
-                message = (
-                    f"{source.label}: not enough memory for tiles of "
-                    f"{plan.edge} voxels; use a smaller batch or a machine with more"
-                )
-                raise TomogramError(message) from error
+            check()
+
+        with held(self._busy, check_both):
+            check_both()
+            return compute(
+                prepared,
+                self.runtime,
+                background=self.card.activation == "softmax",
+                kernels=self._kernels,
+                progress=progress,
+                check=check_both,
+            )
 
     def close(self) -> None:
-        """Release the model, once the tomogram in work is done."""
+        """Release the model; a second call does nothing.
+
+        A tomogram in work is given up: its pick ends with a `DepError`, within a layer
+        of the network.
+        """
+        self._closed = True  # before it waits: whoever works looks at it
         with self._busy:
-            self._closed = True
             self.runtime.close()
 
     def __enter__(self) -> Self:

@@ -8,7 +8,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from dep.engine.choices import KernelBackend, Progress
+from dep.engine.choices import Check, KernelBackend, Progress
+from dep.engine.interruption import go_on, interruptible, result_of
 from dep.engine.normalise import Normaliser
 from dep.engine.runtime.protocol import Runtime
 from dep.engine.settings import PickSettings
@@ -78,12 +79,14 @@ def stream(
     background: bool,
     backend: KernelBackend = "auto",
     progress: Progress | None = None,
+    check: Check = go_on,
 ) -> Streamed:
     """Find the candidates of a tomogram.
 
     While the runtime computes one batch, a thread reads the next and another assembles
     the one before and searches finished planes. At most two batches of tiles and two of
-    scores exist at a time. The first error of any stage ends the run, raised once.
+    scores exist at a time. The first error of any stage ends the run, raised once; so
+    do `check` and Ctrl-C, within a layer of the network.
 
     Parameters
     ----------
@@ -103,6 +106,8 @@ def stream(
         Of the kernels.
     progress : callable, optional
         Called after each batch.
+    check : callable
+        See `dep.engine.choices.Check`.
     """
     tiles = list(plan)
     step = runtime.batch
@@ -122,28 +127,29 @@ def stream(
     with (
         ThreadPoolExecutor(1, "dep-read") as reading,
         ThreadPoolExecutor(1, "dep-take") as taking,
+        interruptible(runtime, check) as infer,
     ):
         read: Future[None] = reading.submit(reader.fill, groups[0], inputs[0])
         taken: Future[None] | None = None
         for number, group in enumerate(groups):
-            read.result()
+            result_of(read, check)
             batch = inputs[number % 2][: len(group)]
             if number + 1 < len(groups):
                 read = reading.submit(
                     reader.fill, groups[number + 1], inputs[(number + 1) % 2]
                 )
             start = perf_counter()
-            scores = runtime.infer(batch)
+            scores = infer(batch)
             network += perf_counter() - start
             # The scores before these are free for the runtime once they are taken.
             if taken is not None:
-                taken.result()
+                result_of(taken, check)
             taken = taking.submit(_take, slab, group, scores)
             done += len(group)
             if progress is not None:
                 progress(done, len(tiles), "network")
         if taken is not None:
-            taken.result()
+            result_of(taken, check)
     return Streamed(
         slab.candidates,
         reader.seconds,

@@ -52,5 +52,8 @@ class TorchRuntime:
         result: NDArray[Any] = scores.float().contiguous().cpu().numpy()
         return result
 
+    def interrupt(self) -> None:
+        """Do nothing: torch offers no way to end a network half-way."""
+
     def close(self) -> None:
         """Nothing to release: the network belongs to the caller."""

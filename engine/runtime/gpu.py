@@ -249,6 +249,13 @@ class GpuRuntime:
             return wide
         return scores
 
+    def interrupt(self) -> None:
+        """Do nothing; see `Runtime.interrupt`.
+
+        A batch is a matter of milliseconds here, and what is queued on a device cannot
+        be taken back: whoever stops, stops between two batches.
+        """
+
     def _open(self) -> DeviceNetwork:
         if self._network is None:
             message = "the model is closed"

@@ -1,5 +1,6 @@
 """Compute the network with ONNX Runtime on the processor."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.card import ModelCard
-from dep.engine.errors import DeviceError, ModelError
+from dep.engine.errors import DeviceError, ModelError, StoppedError
 from dep.engine.runtime.contract import INPUT, OUTPUT, check_network
 from dep.engine.runtime.onnxruntime_api import (
     SEVERITY_ERROR,
@@ -55,19 +56,37 @@ class OnnxRuntimeCpu:
             {one.name: one.shape for one in self._session.get_outputs()},
         )
         self._failures = failures(runtime)
+        self._options_of_call = runtime.RunOptions
+        self._guard = threading.Lock()  # of the next
+        self._running: Any = None  # the options of the call that computes
 
     def infer(self, tiles: NDArray[np.float32]) -> NDArray[Any]:
         """Compute scores; see `Runtime.infer`. Each call returns its own array."""
         if self._session is None:
             message = "the model is closed"
             raise DeviceError(message)
+        options = self._options_of_call()
+        with self._guard:
+            self._running = options
         try:
-            (scores,) = self._session.run([OUTPUT], {INPUT: tiles})
+            (scores,) = self._session.run([OUTPUT], {INPUT: tiles}, options)
         except self._failures as error:
+            if options.terminate:
+                message = "the network was interrupted"
+                raise StoppedError(message) from error
             message = f"ONNX Runtime failed: {error}"
             raise DeviceError(message) from error
+        finally:
+            with self._guard:
+                self._running = None
         result: NDArray[Any] = scores
         return result
+
+    def interrupt(self) -> None:
+        """End the call at hand; see `Runtime.interrupt`."""
+        with self._guard:
+            if self._running is not None:
+                self._running.terminate = True  # read before each layer
 
     def close(self) -> None:
         """Release the network."""

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.card import ModelCard
-from dep.engine.errors import DeviceError, ModelError
+from dep.engine.errors import DeviceError, ModelError, StoppedError
 from dep.engine.processor import lacks_bf16
 from dep.engine.runtime.contract import INPUT, OUTPUT, Edge, check_network
 
@@ -63,6 +64,9 @@ class OpenVinoCpu:
         # Two requests in turn: one's scores are read while the other computes.
         self._requests = [self._model.create_infer_request() for _ in range(2)]
         self._turn = 0
+        self._guard = threading.Lock()  # of the two below
+        self._running: Any = None  # the request that computes
+        self._interrupted = False
 
     def infer(self, tiles: NDArray[np.float32]) -> NDArray[Any]:
         """Compute scores; see `Runtime.infer`."""
@@ -77,12 +81,29 @@ class OpenVinoCpu:
             whole[:many] = tiles
             tiles = whole
         try:
-            request.infer({INPUT: tiles}, share_inputs=True, share_outputs=True)
+            with self._guard:
+                request.start_async({INPUT: tiles}, share_inputs=True)
+                self._running, self._interrupted = request, False
+            try:
+                request.wait()
+            finally:
+                with self._guard:
+                    self._running = None
             scores: NDArray[Any] = request.get_tensor(OUTPUT).data
         except RuntimeError as error:
+            if self._interrupted:
+                message = "the network was interrupted"
+                raise StoppedError(message) from error
             message = f"OpenVINO failed: {_first_line(error)}"
             raise DeviceError(message) from error
         return scores[:many]
+
+    def interrupt(self) -> None:
+        """End the call at hand; see `Runtime.interrupt`."""
+        with self._guard:
+            if self._running is not None:
+                self._interrupted = True
+                self._running.cancel()
 
     def close(self) -> None:
         """Release the network."""

@@ -56,6 +56,17 @@ class Runtime(Protocol):
         ------
         DeviceError
             The runtime failed, for example for lack of memory.
+        StoppedError
+            `interrupt` was called meanwhile.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Make the call of `infer` that is running now raise `StoppedError` soon.
+
+        For other threads than the one that computes. Soon is the end of the layer at
+        hand. Does nothing where no call is running, or to one that is just ending;
+        the next one is not affected.
         """
         ...
 

@@ -43,6 +43,7 @@ class FakeRuntime:
     after: int = 0
     calls: int = 0
     closed: bool = False
+    interrupted: bool = False
     given: list = field(default_factory=list)
 
     def infer(self, tiles):
@@ -57,6 +58,9 @@ class FakeRuntime:
         scores = local_scores(tiles)
         self.given.append(scores)
         return scores
+
+    def interrupt(self):
+        self.interrupted = True
 
     def close(self):
         self.closed = True
