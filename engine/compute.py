@@ -77,7 +77,7 @@ def compute(
         raise DeviceError(message) from error
     except MemoryError as error:
         message = (
-            f"{source.label}: not enough memory for tiles of "
-            f"{plan.edge} voxels; use a smaller batch or a machine with more"
+            f"{source.label}: not enough memory for the network's tiles; use a smaller "
+            "batch or a machine with more"
         )
         raise TomogramError(message) from error
