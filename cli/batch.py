@@ -1,21 +1,16 @@
-"""Pick many tomograms into one folder: what to write, what to skip, how it ended."""
+"""Pick many tomograms into one folder: what to write, and what to skip."""
 
 import glob
 import logging
 import os
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dep.cli.failure import UsageError, debugging, expected
-from dep.cli.run_log import Entry, RunLog, now
+from dep.cli.failure import UsageError
+from dep.cli.run_log import Entry
 from dep.engine.volume import COMPRESSED_SUFFIXES, TOMOGRAM_SUFFIXES, tomogram_name
-
-if TYPE_CHECKING:
-    from dep.cli.progress import Reporter
-    from dep.engine.picks import Picks
 
 log = logging.getLogger(__name__)
 
@@ -218,12 +213,12 @@ def _is_picked(job: Job, entry: Entry, identity: dict[str, Any]) -> bool:
     return (
         entry.get("status") == "picked"
         and all(entry.get(key) == value for key, value in identity.items())
-        and entry.get("source") == _source(job.tomogram)
+        and entry.get("source") == source_state(job.tomogram)
         and all(path.exists() for path in job.outputs.values())
     )
 
 
-def _source(tomogram: Path) -> dict[str, Any]:
+def source_state(tomogram: Path) -> dict[str, Any]:
     """Tell a file's state, so that a changed one is not taken for the same."""
     try:
         state = tomogram.stat()
@@ -233,99 +228,4 @@ def _source(tomogram: Path) -> dict[str, Any]:
         "path": os.path.realpath(tomogram),
         "bytes": state.st_size,
         "modified_ns": state.st_mtime_ns,
-    }
-
-
-def pick_all(
-    jobs: list[Job],
-    pick_one: Callable[[Job, Callable[[int, int], None]], "Picks"],
-    record: RunLog,
-    identity: dict[str, Any],
-    reporter: "Reporter",
-) -> int:
-    """Pick one tomogram after the other and record how each ended.
-
-    Parameters
-    ----------
-    jobs
-        What to pick.
-    pick_one
-        Picks a job and writes its outputs; told where to report (done, total).
-    record
-        The folder's `run.json`.
-    identity
-        The model and settings, kept with every entry.
-    reporter
-        Told how far things are.
-
-    Returns
-    -------
-    int
-        How many failed.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        The user or the batch system ended the run; the record says so.
-    """
-    waiting = {job.name: {**_start(job, identity), "status": "waiting"} for job in jobs}
-    failures = 0
-    begun = time.perf_counter()
-    at_hand: dict[str, Entry] = {}  # the tomogram that is picked, or was the last one
-    try:
-        record.record(waiting)
-        for number, job in enumerate(jobs, start=1):
-            entry = _start(job, identity)
-            begun = time.perf_counter()
-            at_hand = {job.name: entry}
-            reporter.begin(job.name, number, len(jobs))
-            try:
-                picks = pick_one(job, reporter.advance)
-            except expected() as error:
-                entry |= {"status": "failed", "error": str(error)}
-                failures += 1
-                if debugging():
-                    log.exception("%s", job.tomogram)
-                reporter.failed(job.name, str(error))
-            except Exception as error:
-                # A defect: its traceback is shown, and the other tomograms still count.
-                words = f"{type(error).__name__}: {error}"
-                entry |= {"status": "failed", "error": words}
-                failures += 1
-                log.exception(
-                    "%s: this is a defect of dep, please report it", job.tomogram
-                )
-                reporter.failed(job.name, f"{job.tomogram}: {words}")
-            else:
-                entry |= _success(job, picks)
-                took = _end(begun)["seconds"]
-                reporter.done(job.name, picks=entry["picks"], seconds=took)
-            entry |= _end(begun)
-            record.record(at_hand)
-        record.record({}, "failed" if failures else "complete")
-    except KeyboardInterrupt:
-        # Wherever it came: what has a status or an end keeps it.
-        for entry in at_hand.values():
-            entry |= {"status": "interrupted", **_end(begun), **entry}
-        record.record(at_hand, "interrupted")
-        raise
-    return failures
-
-
-def _start(job: Job, identity: dict[str, Any]) -> Entry:
-    return {"tomogram": str(job.tomogram), "source": _source(job.tomogram), **identity}
-
-
-def _end(begun: float) -> Entry:
-    return {"seconds": round(time.perf_counter() - begun, 3), "ended": now()}
-
-
-def _success(job: Job, picks: "Picks") -> Entry:
-    return {
-        "status": "picked",
-        "picks": len(picks),
-        "classes": picks.counts(),
-        "outputs": {form: path.name for form, path in job.outputs.items()},
-        "warnings": list(picks.warnings),
-        "stats": picks.stats.to_dict() if picks.stats else None,
     }

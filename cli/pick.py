@@ -1,23 +1,14 @@
 """`dep pick`: tomograms and a model in, coordinates out."""
 
 import sys
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from dep.cli.failure import (
-    FAILED,
-    UsageError,
-    guarded,
-    listen_for_termination,
-)
+from dep.cli.failure import FAILED, UsageError, guarded
 from dep.cli.wording import print_json
-
-if TYPE_CHECKING:
-    from dep.cli.batch import Job
-    from dep.engine import Picks
 
 MODEL_OPTIONS = "Model"
 DATA_OPTIONS = "Tomogram"
@@ -235,7 +226,9 @@ def pick(
 
     Exit status: 0 all picked, 1 some failed, 2 wrong use, 130 stopped.
     """
-    from dep.cli.batch import find_tomograms, pick_all, plan, remaining
+    from dep.cli.batch import find_tomograms, plan, remaining
+    from dep.cli.course import Course
+    from dep.cli.ending import ending_soon
     from dep.cli.picking import (
         check_folder,
         check_name,
@@ -257,7 +250,6 @@ def pick(
     if quiet and verbose:
         message = "--quiet and --verbose exclude each other"
         raise UsageError(message)
-    listen_for_termination()
     suffixes = suffixes_of(formats, picture)
     jobs = plan(find_tomograms(tomograms), out, suffixes)
     check_folder(out)
@@ -281,25 +273,17 @@ def pick(
         "gpu_memory": gpu_memory,
         "cuda_graph": cuda_graph,
     }
-    with open_picker(engine, chosen) as picker:
+    with ending_soon() as writing, open_picker(engine, chosen) as picker:
         identity = identify(picker, choices)
         todo = remaining(
             jobs, record.entries(), identity, overwrite=overwrite, resume=resume
         )
         make_folder(out)
-
-        def pick_one(job: "Job", advance: Callable[[int, int], None]) -> "Picks":
-            check_name(job)
-            picks = picker.pick(
-                job.tomogram,
-                progress=lambda done, total, _stage: advance(done, total),
-                **choices,
-            )
-            write_outputs(picks, job)
-            return picks
-
-        with reporting(quiet) as reporter:
-            failures = pick_all(todo, pick_one, record, identity, reporter)
+        course = Course(todo, check_name, record, identity, writing)
+        outcomes = picker.pick_many(course.tomograms(), progress=course.told, **choices)
+        # The bar goes first: closing may wait for a layer of the network.
+        with closing(outcomes), reporting(quiet) as reporter:
+            failures = course.run(outcomes, write_outputs, reporter)
         skipped = len(jobs) - len(todo)
         entries = record.mine
 

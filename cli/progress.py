@@ -15,13 +15,17 @@ EVERY = 10.0  # seconds between two JSON lines of one piece of work
 
 
 class Reporter(Protocol):
-    """Told what happens; decides what of it is shown, and how."""
+    """Told what happens; decides what of it is shown, and how.
+
+    One piece may begin before the one before it is done: its outputs are being written.
+    Only one thread may tell at a time.
+    """
 
     def begin(self, name: str, number: int, of: int) -> None:
         """Start on one piece of work, the `number`-th (from 1) `of` so many."""
 
     def advance(self, done: int, total: int, **facts: float) -> None:
-        """Say how much of the piece is done, and figures worth watching."""
+        """Say how much of the piece begun last is done, and figures worth watching."""
 
     def done(self, name: str, **facts: object) -> None:
         """End a piece of work that succeeded; `facts` are worth a record."""
@@ -97,11 +101,13 @@ class Bars:
 
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
+        self._name = ""
         self._task: TaskID | None = None
 
     def begin(self, name: str, number: int, of: int) -> None:
-        """Start a bar."""
-        self._clear()
+        """Start a bar in the place of the one there is."""
+        self._clear(self._name)
+        self._name = name
         words = f"{name} ({number}/{of})" if of > 1 else name
         self._task = self._progress.add_task(words, total=None, facts="")
 
@@ -112,18 +118,18 @@ class Bars:
             self._progress.update(self._task, completed=done, total=total, facts=words)
 
     def done(self, name: str, **facts: object) -> None:  # noqa: ARG002 - tables say the rest
-        """Take the bar away."""
-        self._clear()
+        """Take the bar away, unless another piece has begun."""
+        self._clear(name)
 
-    def failed(self, name: str, message: str) -> None:  # noqa: ARG002 - the message names it
-        """Take the bar away and write the message above what follows."""
-        self._clear()
+    def failed(self, name: str, message: str) -> None:
+        """Take the bar away as `done` does and write the message above what follows."""
+        self._clear(name)
         self._progress.console.print(
             f"[red]dep:[/red] {_plain(message)}", highlight=False, soft_wrap=True
         )
 
-    def _clear(self) -> None:
-        if self._task is not None:
+    def _clear(self, name: str) -> None:
+        if self._task is not None and name == self._name:
             self._progress.remove_task(self._task)
             self._task = None
 

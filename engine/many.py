@@ -6,7 +6,7 @@ its network calls cost, whatever the disks do.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -128,7 +128,7 @@ class Line:
         # One result waits while its taker writes the one before: no more are kept.
         self._results: Queue[Outcome | _End] = Queue(1)
 
-    def results(self) -> Iterator[Outcome]:
+    def results(self) -> Generator[Outcome, None, None]:
         """Give results as they finish, in the order of the requests.
 
         Raises

@@ -1,7 +1,7 @@
 """Open a model once, pick many tomograms."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from os import PathLike
 from time import perf_counter
@@ -200,7 +200,7 @@ class Picker:
         progress: Callable[[Advance], None] | None = None,
         stop: threading.Event | None = None,
         **options: Unpack[PickOptions],
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome, None, None]:
         """Pick tomograms one after the other and give each result when it is there.
 
         The next tomogram is opened and measured while the network has this one, and

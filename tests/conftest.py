@@ -162,6 +162,78 @@ def make_model() -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def make_deep_model(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[int], Path]:
+    """Give a function that writes a network of so many equal layers; 200 take long.
+
+    A tile of 48 voxels takes some hundredths of a second a layer on two cores, more
+    with ONNX Runtime: slow as a whole, and quick to notice that it is interrupted.
+    """
+
+    def make(layers: int) -> Path:
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+
+        tile, width = 48, 32
+        size = (tile, tile, tile)
+        first = np.full((width, 1, 1, 1, 1), 1.0, np.float32)
+        middle = np.full((width, width, 3, 3, 3), 1 / (27 * width), np.float32)
+        last = np.zeros((3, width, 1, 1, 1), np.float32)
+        last[1], last[2] = -1 / width, 1 / width
+        pads = {"first": [0] * 6, "middle": [1] * 6, "last": [0] * 6}
+        kernels = ["first", *["middle"] * layers, "last"]
+        nodes = [
+            helper.make_node(
+                "Conv", [f"x{k}", kernel], [f"x{k + 1}"], pads=pads[kernel]
+            )
+            for k, kernel in enumerate(kernels)
+        ]
+        nodes[0].input[0] = "tomogram"
+        nodes.append(
+            helper.make_node("Softmax", [f"x{len(kernels)}"], ["scores"], axis=1)
+        )
+        graph = helper.make_graph(
+            nodes,
+            "deep",
+            [
+                helper.make_tensor_value_info(
+                    "tomogram", TensorProto.FLOAT, ("batch", 1, *size)
+                )
+            ],
+            [
+                helper.make_tensor_value_info(
+                    "scores", TensorProto.FLOAT, ("batch", 3, *size)
+                )
+            ],
+            [
+                numpy_helper.from_array(array, name)
+                for name, array in (
+                    ("first", first),
+                    ("middle", middle),
+                    ("last", last),
+                )
+            ],
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+        )
+        digest = hashlib.sha256(middle.tobytes() + last.tobytes()).hexdigest()
+        helper.set_model_props(model, {"dep.card": card_json(tile, 6, digest, {})})
+        path = tmp_path_factory.mktemp("deep") / f"deep{layers}.onnx"
+        onnx.save(model, str(path))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def slow_model(make_deep_model: Callable[[int], Path]) -> Path:
+    """One that takes far longer for a tile than any test waits."""
+    return make_deep_model(400)
+
+
 def card_json(tile: int, margin: int, digest: str, changes: dict[str, Any]) -> str:
     """Write the card of the tiny model."""
     from dep.engine.card import ClassInfo, ModelCard

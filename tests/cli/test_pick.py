@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dep.engine import Picker
+from dep.engine import picker
 
 PARTIAL = ("*.part", ".*.part", "*.partial", ".*.partial")
 
@@ -148,13 +148,13 @@ def test_a_name_that_a_format_cannot_hold_fails_before_it_is_picked(
     bad = tmp_path / "a\"b'c.mrc"
     make_tomogram(bad)
     picked = []
-    whole = Picker.pick
+    whole = picker.prepare
 
-    def spy(self, path, **settings):
-        picked.append(path)
-        return whole(self, path, **settings)
+    def spy(request, *rest):
+        picked.append(request.tomogram)
+        return whole(request, *rest)
 
-    monkeypatch.setattr(Picker, "pick", spy)
+    monkeypatch.setattr(picker, "prepare", spy)
     outcome = pick(bad, tomogram, "--format", formats)
     assert outcome.status == 1
     assert picked == [tomogram]

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -231,9 +232,34 @@ def test_what_the_iterable_raises_surfaces(picker):
         message = "disk gone"
         raise OSError(message)
 
-    got = []
+    results = picker.pick_many(broken(), voxel_size=10.0)
+    assert next(results).picks is not None  # what came before is not lost
     with pytest.raises(OSError, match="disk gone"):
-        got.extend(picker.pick_many(broken(), voxel_size=10.0))
+        next(results)
+    assert threads() == set()
+
+
+def test_a_tomogram_is_picked_while_the_iterable_waits_for_the_next(picker):
+    """As behind a microscope: the next tomogram may be an hour away."""
+    coming = queue.Queue()
+    coming.put(("TS", noise(0)))
+    stop = threading.Event()
+    results = picker.pick_many(iter(coming.get, None), voxel_size=10.0, stop=stop)
+    assert next(results).number == 0
+    coming.put(("TS", noise(1)))
+    assert next(results).number == 1
+    threading.Timer(0.2, stop.set).start()
+    start = time.perf_counter()
+    with pytest.raises(StoppedError):
+        next(results)
+    assert time.perf_counter() - start < 5
+    # The iterable has the word until it has something; then its thread ends too.
+    coming.put(("TS", noise(2)))
+    for _ in range(1000):
+        if not threads():
+            break
+        time.sleep(0.01)
+    assert threads() == set()
 
 
 def test_two_threads_share_a_picker(picker, tomogram):
