@@ -119,6 +119,24 @@ def pick(
             rich_help_panel=DATA_OPTIONS,
         ),
     ] = False,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask",
+            metavar="MASK",
+            help="MRC that is not 0 where particles may be; or a folder of NAME.mrc.",
+            readable=False,
+            rich_help_panel=DATA_OPTIONS,
+        ),
+    ] = None,
+    skip_empty: Annotated[
+        bool,
+        typer.Option(
+            "--skip-empty",
+            help="Do not compute tiles without any structure.",
+            rich_help_panel=DATA_OPTIONS,
+        ),
+    ] = False,
     robust: Annotated[
         bool,
         typer.Option(
@@ -260,6 +278,8 @@ def pick(
         "ignore_voxel_size": ignore_voxel_size,
         "invert": invert,
         "statistics": "robust" if robust else "plain",
+        "skip_empty": skip_empty,
+        "mask": mask,
         "t_seg": t_seg,
         "t_lm": t_lm,
         "t_dist": t_dist,

@@ -60,7 +60,10 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
     UsageError
         Settings out of range.
     """
-    names = ("t_seg", "t_lm", "t_dist", "invert", "rescale", "statistics")
+    names = (
+        *("t_seg", "t_lm", "t_dist", "invert", "rescale", "statistics"),
+        "skip_empty",
+    )
     try:
         settings = PickSettings.of(
             picker.card, **{name: choices[name] for name in names}
@@ -71,8 +74,13 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
     if size is not None and not 0 < size < math.inf:
         message = f"--voxel-size: expected a number of ångström above 0, found {size}"
         raise UsageError(message)
+    mask: Path | None = choices["mask"]
+    if mask is not None and not mask.exists():
+        message = f"--mask: {mask}: no such file or folder"
+        raise UsageError(message)
     everything = {
         **asdict(settings),
+        "mask": None if mask is None else str(mask),
         "voxel_size": size,
         "ignore_voxel_size": choices["ignore_voxel_size"],
         "precision": picker.runtime.precision,

@@ -108,8 +108,10 @@ def _computed(entries: "Iterable[Entry]") -> str:
     """Say how much was computed with what; all tomograms of a run share the runtime."""
     stats = [entry["stats"] for entry in entries]
     one, tiles = stats[0], sum(each["tiles"] for each in stats)
+    skipped = sum(each.get("skipped_tiles", 0) for each in stats)
+    more = f" ({skipped} more were skipped)" if skipped else ""
     return (
-        f"stages overlap; {tiles} tiles with {one['runtime']} ({one['device']}, "
+        f"stages overlap; {tiles} tiles{more} with {one['runtime']} ({one['device']}, "
         f"{one['precision']}, {one['threads']} threads)"
     )
 

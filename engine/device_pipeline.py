@@ -94,6 +94,8 @@ def _stream(
     done, host = 0, 0.0
 
     def fill(number: int) -> None:
+        if number >= len(groups):
+            return  # every tile is skipped
         try:
             reader.fill(groups[number], runtime.staging(number))
         except MemoryError as error:  # the computer's: a smaller batch is no help

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dep.engine.settings import PickSettings
-from dep.engine.slab import Layers
-from dep.engine.tiles import Span, Tile, TilePlan
+from dep.engine.slab import Finished, Layers
+from dep.engine.tiles import Tile, TilePlan
 from dep.kernels import Candidates, DeviceSearch
 from dep.kernels.cuda.assemble import ScoreType, assemble
 from dep.kernels.cuda.device import DeviceArray, StreamDevice
@@ -74,11 +74,14 @@ class DeviceSlab:
         )
         self._pending: list[Pending | None] = []
         self.candidates: list[Candidates] = []
+        # To make labels 0 where tiles are left out: both slabs are used again.
+        self._nothing = device.zeros(shape, np.uint8) if self._layers.sparse else None
+        self._finish()
 
     def add(self, tiles: Sequence[Tile], scores: DeviceArray) -> None:
         """Queue the assembly of a batch, and the search of layers that it completes."""
         first = 0
-        for layer, group in groupby(tiles, key=lambda tile: tile.z):
+        for _, group in groupby(tiles, key=lambda tile: tile.z):
             same = list(group)
             labels, probability = self._slabs[0]
             assemble(
@@ -100,12 +103,17 @@ class DeviceSlab:
                 background=self._background,
             )
             first += len(same)
-            if self._layers.took(len(same)):
-                self._finish(layer)
+            self._layers.took(len(same))
+            self._finish()
 
-    def _finish(self, layer: Span) -> None:
+    def _finish(self) -> None:
+        """End the layer at hand if it is complete, and those after it without tiles."""
+        while self._layers.complete:
+            self._turn(self._layers.finish())
+
+    def _turn(self, done: Finished) -> None:
+        """Queue the search of a layer, and take the other slab for the next."""
         self.collect()  # before its slab is written again
-        done = self._layers.finish(layer)
         labels, probability = self._slabs[0]
         if done.core[1] > done.core[0]:
             self._pending.append(
@@ -118,6 +126,8 @@ class DeviceSlab:
         if kept:
             for to, came in zip(self._slabs[0], (labels, probability), strict=True):
                 self._device.copy(to[:kept], came[done.moved : done.held])
+        if self._nothing is not None and kept < self._layers.planes:
+            self._device.copy(self._slabs[0][0][kept:], self._nothing[kept:])
 
     def collect(self) -> None:
         """Wait for the searches that are queued, and take what they found."""

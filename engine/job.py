@@ -4,7 +4,7 @@ What comes before the network and what comes after it need no device; a picker o
 tomograms does both beside the network (`dep.engine.many`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from time import perf_counter
 from types import TracebackType
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from dep.engine.card import ModelCard
 from dep.engine.choices import Check, KernelBackend, Progress
+from dep.engine.emptiness import Blocks, reach_of, without_empty
 from dep.engine.errors import TomogramError
 from dep.engine.interruption import go_on
+from dep.engine.mask import Mask, Masking, open_mask
 from dep.engine.normalise import Normaliser, Statistics, measure
 from dep.engine.picks import ModelIdentity, Picks
 from dep.engine.pipeline import Streamed
@@ -27,7 +29,7 @@ from dep.engine.stats import PickStats
 from dep.engine.tiles import TilePlan, plan_tiles
 from dep.engine.volume import Volume, open_volume
 from dep.engine.voxel_frame import fit_voxel_size
-from dep.kernels import deduplicate
+from dep.kernels import deduplicate, halo
 
 Tomogram = str | PathLike[str] | NDArray[Any]
 
@@ -38,6 +40,7 @@ class PickOptions(SettingOptions, total=False):
     voxel_size: float | None
     name: str | None
     ignore_voxel_size: bool
+    mask: Masking | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Request:
         What to call it; default: the file's name without suffixes.
     ignore_voxel_size : bool
         Pick in the tomogram's voxels whatever their size.
+    mask : path or array (z, y, x), optional
+        Where particles may be; see `dep.engine.mask.open_mask`.
     """
 
     tomogram: Tomogram
@@ -63,6 +68,7 @@ class Request:
     voxel_size: float | None = None
     name: str | None = None
     ignore_voxel_size: bool = False
+    mask: Masking | None = None
 
     @property
     def label(self) -> str:
@@ -96,6 +102,8 @@ class Prepared:
         Remarks made so far.
     opening, measuring : float
         Seconds.
+    mask : Mask, optional
+        Where particles may be.
     """
 
     request: Request
@@ -106,6 +114,14 @@ class Prepared:
     warnings: tuple[str, ...]
     opening: float
     measuring: float
+    mask: Mask | None = None
+
+    def inside(self, streamed: Streamed) -> Streamed:
+        """Keep candidates that lie inside the mask, if there is one."""
+        if self.mask is None:
+            return streamed
+        inside = [self.mask.inside(part) for part in streamed.candidates]
+        return replace(streamed, candidates=inside)
 
     @property
     def normalise(self) -> Normaliser:
@@ -122,6 +138,8 @@ class Prepared:
         trace: TracebackType | None,
     ) -> None:
         self.volume.close()
+        if self.mask is not None:
+            self.mask.close()
 
 
 def prepare(
@@ -140,6 +158,8 @@ def prepare(
         It cannot be used, or has not the model's voxel size.
     """
     started = perf_counter()
+    settings = request.settings
+    mask: Mask | None = None
     volume = open_volume(
         request.tomogram,
         request.voxel_size,
@@ -154,14 +174,27 @@ def prepare(
             ignore=request.ignore_voxel_size,
         )
         plan = plan_tiles(source.shape, card.tile, card.margin)
+        if request.mask is not None:
+            factor = source.factor if isinstance(source, ResampledVolume) else 1.0
+            mask = open_mask(request.mask, volume, factor)
+            plan = mask.plan(plan, halo(settings.iterations))
         if progress is not None:
             progress(0, len(plan), "statistics")
         opened = perf_counter()
+        blocks = Blocks(source.shape) if settings.skip_empty else None
         statistics = measure(
-            source, lambda _done, _planes: check(), request.settings.statistics
+            source,
+            lambda _done, _planes: check(),
+            settings.statistics,
+            blocks,
         )
+        if blocks is not None:
+            reach = reach_of([one.diameter for one in card.classes], card.voxel_size)
+            plan = without_empty(plan, blocks, statistics.deviation, reach)
     except BaseException:
         volume.close()
+        if mask is not None:
+            mask.close()
         raise
     return Prepared(
         request,
@@ -172,6 +205,7 @@ def prepare(
         (*volume.warnings, *warnings),
         opened - started,
         perf_counter() - opened,
+        mask,
     )
 
 
@@ -228,6 +262,7 @@ def conclude(
             deduplicate=ended - begun,
             total=ended - started,
             tiles=len(plan),
+            skipped_tiles=len(plan.skipped),
             computed_voxels=plan.computed_voxels,
             owned_voxels=plan.owned_voxels,
             candidates=len(xyz),

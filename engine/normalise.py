@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.choices import StatisticsKind
+from dep.engine.emptiness import Blocks
 from dep.engine.errors import TomogramError
 from dep.engine.quartiles import Quartiles
 from dep.engine.volume import PlaneSource
@@ -68,6 +69,7 @@ def measure(
     source: PlaneSource,
     tick: Callable[[int, int], None] | None = None,
     kind: StatisticsKind = "plain",
+    blocks: Blocks | None = None,
 ) -> Statistics:
     """Measure a tomogram plane by plane, in float64.
 
@@ -84,6 +86,8 @@ def measure(
     kind : {"plain", "robust"}
         Robust finds quartiles too, which takes another pass over voxels of 32 bits and
         three more over longer ones (`dep.engine.quartiles`).
+    blocks : Blocks, optional
+        Of this tomogram; filled in the first pass.
 
     Raises
     ------
@@ -118,6 +122,8 @@ def measure(
             # with their number, and takes 50 times as long where a core is busy.
             np.square(block, out=block)
             squares.append(float(block.sum()))
+        if blocks is not None:
+            blocks.take(plane.reshape(height, width))
         if tick is not None:
             tick(z + 1, planes)
     if low == high:

@@ -31,6 +31,7 @@ from dep.engine.job import (
 )
 from dep.engine.kernel_choice import check_kernels
 from dep.engine.many import Advance, Line, Outcome
+from dep.engine.mask import Masking
 from dep.engine.model_file import read_card
 from dep.engine.picks import ModelIdentity, Picks
 from dep.engine.pipeline import Streamed
@@ -130,6 +131,8 @@ class Picker:
         rescale: bool = False,
         ignore_voxel_size: bool = False,
         statistics: StatisticsKind = "plain",
+        mask: Masking | None = None,
+        skip_empty: bool = False,
         t_seg: float | None = None,
         t_lm: float | None = None,
         t_dist: float | None = None,
@@ -156,6 +159,11 @@ class Picker:
         statistics : {"plain", "robust"}
             Normalise by mean and standard deviation, as in training, or by median and
             quartiles, which gold beads, hot voxels and bright edges do not move.
+        mask : path or array (z, y, x), optional
+            Of the tomogram's shape; voxels other than 0 are sample, and only those are
+            picked. Of a folder, the mask that is called as the tomogram.
+        skip_empty : bool
+            Do not compute tiles in which nothing differs as much as a particle does.
         t_seg, t_lm, t_dist, iterations : optional
             Instead of the card's; lengths in voxels that the network sees.
         progress : callable, optional
@@ -183,9 +191,11 @@ class Picker:
             voxel_size=voxel_size,
             name=name,
             ignore_voxel_size=ignore_voxel_size,
+            mask=mask,
             invert=invert,
             rescale=rescale,
             statistics=statistics,
+            skip_empty=skip_empty,
             t_seg=t_seg,
             t_lm=t_lm,
             t_dist=t_dist,
@@ -256,6 +266,7 @@ class Picker:
         voxel_size: float | None = None,
         name: str | None = None,
         ignore_voxel_size: bool = False,
+        mask: Masking | None = None,
         **settings: Unpack[SettingOptions],
     ) -> Request:
         return Request(
@@ -264,6 +275,7 @@ class Picker:
             voxel_size,
             name,
             ignore_voxel_size,
+            mask,
         )
 
     def _prepare(
@@ -281,7 +293,7 @@ class Picker:
         started = perf_counter() - prepared.opening - prepared.measuring
         try:
             with prepared:
-                streamed = self._stream(prepared, progress, check)
+                streamed = prepared.inside(self._stream(prepared, progress, check))
             if progress is not None:
                 tiles = len(prepared.plan)
                 progress(tiles, tiles, "deduplicate")

@@ -129,7 +129,8 @@ def stream(
         ThreadPoolExecutor(1, "dep-take") as taking,
         interruptible(runtime, check) as infer,
     ):
-        read: Future[None] = reading.submit(reader.fill, groups[0], inputs[0])
+        first = groups[0] if groups else []
+        read: Future[None] = reading.submit(reader.fill, first, inputs[0])
         taken: Future[None] | None = None
         for number, group in enumerate(groups):
             result_of(read, check)

@@ -15,6 +15,7 @@ class SettingOptions(TypedDict, total=False):
     invert: bool
     rescale: bool
     statistics: StatisticsKind
+    skip_empty: bool
     t_seg: float | None
     t_lm: float | None
     t_dist: float | None
@@ -41,6 +42,8 @@ class PickSettings:
         The tomogram was resampled to the model's voxel size.
     statistics : {"plain", "robust"}
         What the tomogram was normalised by.
+    skip_empty : bool
+        Tiles without structure were not computed.
     """
 
     t_seg: float
@@ -51,6 +54,7 @@ class PickSettings:
     invert: bool = False
     rescale: bool = False
     statistics: StatisticsKind = "plain"
+    skip_empty: bool = False
 
     def __post_init__(self) -> None:
         each = (
@@ -100,6 +104,7 @@ class PickSettings:
         invert: bool = False,
         rescale: bool = False,
         statistics: StatisticsKind = "plain",
+        skip_empty: bool = False,
     ) -> "PickSettings":
         """Take the card's settings where none is given.
 
@@ -131,4 +136,5 @@ class PickSettings:
             invert=invert,
             rescale=rescale,
             statistics=statistics,
+            skip_empty=skip_empty,
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dep.engine.choices import KernelBackend
 from dep.engine.settings import PickSettings
-from dep.engine.tiles import Span, Tile, TilePlan
+from dep.engine.tiles import Tile, TilePlan
 from dep.kernels import Candidates, assemble, halo, mp_nms
 
 
@@ -47,12 +47,14 @@ class Layers:
     Parameters
     ----------
     plan : TilePlan
-        The tiles, layer by layer.
+        The tiles, layer by layer. Layers may have none left.
     settings : PickSettings
         Whose iterations say how much context a search needs.
 
     Attributes
     ----------
+    sparse : bool
+        Tiles are left out of the plan, so that labels of theirs must be made 0.
     base : int
         Plane of the tomogram that is the slab's first.
     planes : int
@@ -62,22 +64,26 @@ class Layers:
     def __init__(self, plan: TilePlan, settings: PickSettings) -> None:
         self._plan = plan
         self._halo = halo(settings.iterations)
-        self._tiles = len(plan.y) * len(plan.x)
-        self._waiting = self._tiles  # tiles of this layer to come
+        self._layer = 0  # the one that is assembled
+        self._waiting = [len(plan.layer(z)) for z in plan.z]  # tiles to come
+        self.sparse = bool(plan.skipped)
         self._searched = 0  # planes before this one are finished
         self.base = 0
         self.planes = self._planes_needed()
 
-    def took(self, tiles: int) -> bool:
-        """Count tiles of a layer; say whether it is complete."""
-        self._waiting -= tiles
-        if self._waiting > 0:
-            return False
-        self._waiting = self._tiles
-        return True
+    def took(self, tiles: int) -> None:
+        """Count tiles of the layer at hand."""
+        self._waiting[self._layer] -= tiles
 
-    def finish(self, layer: Span) -> Finished:
-        """Complete a layer."""
+    @property
+    def complete(self) -> bool:
+        """The layer at hand waits for no tile; False after the last."""
+        return self._layer < len(self._waiting) and self._waiting[self._layer] <= 0
+
+    def finish(self) -> Finished:
+        """End the layer at hand and go on to the next."""
+        layer = self._plan.z[self._layer]
+        self._layer += 1
         base, searched = self.base, self._searched
         self._searched, self.base = self._advance(searched, layer.stop)
         return Finished(
@@ -146,6 +152,7 @@ class Slab:
         self.candidates: list[Candidates] = []
         self.seconds_assemble = 0.0
         self.seconds_mp_nms = 0.0
+        self._finish()
 
     @property
     def nbytes(self) -> int:
@@ -170,13 +177,18 @@ class Slab:
             threads=self._threads,
         )
         self.seconds_assemble += perf_counter() - start
-        if self._layers.took(1):
-            self._finish(tile.z)
+        self._layers.took(1)
+        self._finish()
 
-    def _finish(self, layer: Span) -> None:
-        """Search the planes whose halo is complete and drop what is not needed."""
+    def _finish(self) -> None:
+        """End the layer at hand if it is complete, and those after it without tiles."""
         start = perf_counter()
-        done = self._layers.finish(layer)
+        while self._layers.complete:
+            self._search(self._layers.finish())
+        self.seconds_mp_nms += perf_counter() - start
+
+    def _search(self, done: Finished) -> None:
+        """Search the planes whose halo is complete and drop what is not needed."""
         if done.core[1] > done.core[0]:
             self.candidates.append(
                 mp_nms(
@@ -194,4 +206,5 @@ class Slab:
         if done.moved:
             for array in (self._labels, self._probability):
                 array[: done.held - done.moved] = array[done.moved : done.held].copy()
-        self.seconds_mp_nms += perf_counter() - start
+        if self._layers.sparse:
+            self._labels[done.held - done.moved :] = 0

@@ -17,6 +17,8 @@ class PickStats:
         Seconds. `read` includes normalising and, where asked for, resampling.
     tiles : int
         How many went through the network.
+    skipped_tiles : int
+        How many did not: outside of the mask, or empty.
     computed_voxels, owned_voxels : int
         Through the network; of the tomogram as the network saw it.
     candidates : int
@@ -43,6 +45,7 @@ class PickStats:
     device: str
     precision: str
     threads: int
+    skipped_tiles: int = 0
 
     def seconds(self) -> dict[str, float]:
         """Give the seconds of each stage, in the order of the pipeline."""

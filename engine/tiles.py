@@ -7,8 +7,8 @@ network pads each of its convolutions with zeros as well, and because a mirrored
 particle at a face would be a second particle that is not there.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 from dep.engine.errors import SettingError
@@ -80,6 +80,8 @@ class TilePlan:
         Of the tiles.
     z, y, x : tuple of Span
         Along each axis; every combination is a tile.
+    skipped : frozenset of Tile
+        Those of them that are left out: nothing is found in their cores.
     """
 
     shape: tuple[int, int, int]
@@ -88,18 +90,24 @@ class TilePlan:
     z: tuple[Span, ...]
     y: tuple[Span, ...]
     x: tuple[Span, ...]
+    skipped: frozenset[Tile] = frozenset()
 
     def __len__(self) -> int:
-        return len(self.z) * len(self.y) * len(self.x)
+        return len(self.z) * len(self.y) * len(self.x) - len(self.skipped)
 
     def __iter__(self) -> Iterator[Tile]:
-        """Give every tile, layer by layer."""
+        """Give every tile that is not skipped, layer by layer."""
         for z in self.z:
             yield from self.layer(z)
 
     def layer(self, z: Span) -> list[Tile]:
-        """Give the tiles of one layer."""
-        return [Tile(z, y, x) for y, x in product(self.y, self.x)]
+        """Give the tiles of one layer that are not skipped."""
+        every = (Tile(z, y, x) for y, x in product(self.y, self.x))
+        return [tile for tile in every if tile not in self.skipped]
+
+    def without(self, tiles: Iterable[Tile]) -> "TilePlan":
+        """Give the plan with these tiles left out, and those that were before."""
+        return replace(self, skipped=self.skipped.union(tiles))
 
     @property
     def computed_voxels(self) -> int:
