@@ -77,6 +77,17 @@ def test_each_gives_what_it_gives_alone(picker, tomogram):
         assert one.picks.stats.total > 0
 
 
+def test_nothing_is_printed(picker, capfd):
+    told = []
+    list(picker.pick_many([noise(0), noise(1)], voxel_size=10.0, progress=told.append))
+    assert {(one.number, one.stage) for one in told} == {
+        (number, stage)
+        for number in (0, 1)
+        for stage in ("statistics", "network", "deduplicate")
+    }
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nothing_gives_nothing(picker):
     assert list(picker.pick_many([])) == []
 
