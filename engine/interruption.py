@@ -58,8 +58,8 @@ def interruptible(
 
     It computes in a thread of its own: Python handles a signal in the main thread only,
     and there not before a call that computes has returned. Handing over takes less
-    than a tenth of a millisecond. Whatever ends the block with an exception interrupts the network,
-    and the block is left when it has let go of its buffers.
+    than a tenth of a millisecond. Whatever ends the block with an exception interrupts
+    the network, and the block is left when it has let go of its buffers.
 
     Parameters
     ----------
