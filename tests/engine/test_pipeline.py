@@ -218,8 +218,8 @@ def test_stages_overlap(fake):
     infer = runtime.infer
 
     def slow_read(z0, z1):
-        log.append("read")
         time.sleep(0.01)
+        log.append("read")  # at its end: its beginning may come before the runtime's
         return read(z0, z1)
 
     def slow_infer(tiles):
