@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from os import PathLike
 from time import perf_counter
-from types import TracebackType
 from typing import Self, Unpack
 
 from dep.engine.bundled import model_path
@@ -344,10 +343,5 @@ class Picker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
