@@ -25,9 +25,7 @@ def show(console: "Console", result: "Result") -> None:
     console.print(_stages(result.measured))
     console.print()
     console.print(_figures(result.measured))
-    if result.comparison is not None:
-        console.print()
-        _show_comparison(console, result.comparison, result.subject.made_up)
+    _show_comparison(console, result)
     notes = _notes(result)
     if notes:
         console.print()
@@ -203,10 +201,12 @@ GROUPS: tuple[tuple[str, tuple[Row, ...]], ...] = (
 )
 
 
-def _show_comparison(
-    console: "Console", comparison: "Comparison", made_up: bool
-) -> None:
+def _show_comparison(console: "Console", result: "Result") -> None:
     """Show how long B takes against A, and whether it finds the same."""
+    comparison = result.comparison
+    if comparison is None:
+        return
+    console.print()
     table = plain_table("time of B / time of A", "median", "lowest", "highest")
     for words, ratio in (
         ("whole tomogram", comparison.whole),
@@ -217,11 +217,14 @@ def _show_comparison(
         table.add_row(words, *(f"{value:.3f}" for value in cells))
     console.print(table)
     console.print()
-    console.print(_verdict(comparison.whole))
-    console.print(_agreement(comparison, made_up), markup=False, soft_wrap=True)
+    console.print(_verdict(comparison.whole, len(result.measured[0].turns)))
+    words = _agreement(comparison, result.subject.made_up)
+    console.print(words, markup=False, soft_wrap=True)
 
 
-def _verdict(whole: "Ratio") -> str:
+def _verdict(whole: "Ratio", rounds: int) -> str:
+    if rounds == 1:
+        return "who is faster takes more than one round to say: --rounds 3"
     if whole.lowest <= 1 <= whole.highest:
         return "A and B: neither was faster in every round"
     if whole.median < 1:

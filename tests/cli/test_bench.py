@@ -5,6 +5,9 @@ import statistics
 
 import pytest
 
+from dep.cli import bench_tables
+from dep.engine.bench.compare import Ratio
+
 STAGES = ("open", "statistics", "read", "network", "assemble", "mp_nms", "deduplicate")
 
 
@@ -155,3 +158,16 @@ def test_wrong_use_begins_nothing(dep, tiny_model, tomogram, words, said):
     assert said in outcome.err
     assert "Traceback" not in outcome.err
     assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("ratio", "rounds", "said"),
+    [
+        (Ratio(0.5, 0.4, 0.6), 3, "B is 2.00 times as fast as A"),
+        (Ratio(4.0, 3.0, 5.0), 2, "A is 4.00 times as fast as B"),
+        (Ratio(0.9, 0.8, 1.1), 3, "neither was faster in every round"),
+        (Ratio(0.5, 0.5, 0.5), 1, "--rounds 3"),
+    ],
+)
+def test_a_verdict_needs_rounds_that_agree(ratio, rounds, said):
+    assert said in bench_tables._verdict(ratio, rounds)
