@@ -46,24 +46,24 @@ class TileReader:
         self.seconds = 0.0
 
     def fill(self, tiles: Sequence[Tile], batch: NDArray[np.float32]) -> None:
-        """Write tiles into `batch` (b, 1, N, N, N)."""
+        """Write tiles into `batch` (b, 1, z, y, x)."""
         start = perf_counter()
         for tile, out in zip(tiles, batch, strict=False):
             self._fill_one(tile, out[0])
         self.seconds += perf_counter() - start
 
     def _fill_one(self, tile: Tile, out: NDArray[np.float32]) -> None:
-        edge, shape = self._plan.edge, self._plan.shape
+        edges, shape = self._plan.tile, self._plan.shape
         low = [max(0, begin) for begin in tile.origin]
         high = [
             min(length, begin + edge)
-            for length, begin in zip(shape, tile.origin, strict=True)
+            for length, begin, edge in zip(shape, tile.origin, edges, strict=True)
         ]
         z, y, x = (
             slice(first - begin, last - begin)
             for first, last, begin in zip(low, high, tile.origin, strict=True)
         )
-        if (z.stop - z.start, y.stop - y.start, x.stop - x.start) != (edge,) * 3:
+        if (z.stop - z.start, y.stop - y.start, x.stop - x.start) != edges:
             out.fill(0)
         planes = self._source.read(low[0], high[0])
         self._normalise(planes[:, low[1] : high[1], low[2] : high[2]], out[z, y, x])
@@ -112,8 +112,8 @@ def stream(
     tiles = list(plan)
     step = runtime.batch
     groups = [tiles[first : first + step] for first in range(0, len(tiles), step)]
-    edge = (1, plan.edge, plan.edge, plan.edge)
-    inputs = [np.empty((min(step, len(tiles)), *edge), np.float32) for _ in range(2)]
+    box = (1, *plan.tile)
+    inputs = [np.empty((min(step, len(tiles)), *box), np.float32) for _ in range(2)]
     reader = TileReader(source, normalise, plan)
     slab = Slab(
         plan,

@@ -1,12 +1,13 @@
 """Plan overlapping tiles so that every voxel of a tomogram is owned exactly once.
 
-A tile is a cube of edge N; only its core, at least `margin` voxels from its faces,
-counts. At the faces of the tomogram the margin lies outside of it and is padding: the
-tomogram's mean, which is 0 after normalisation. Zero and not a reflection, because the
-network pads each of its convolutions with zeros as well, and because a mirrored
-particle at a face would be a second particle that is not there.
+A tile is a box; only its core, at least `margin` voxels from its faces, counts. At the
+faces of the tomogram the margin lies outside of it and is padding: the tomogram's mean,
+which is 0 after normalisation. Zero and not a reflection, because the network pads each
+of its convolutions with zeros as well, and because a mirrored particle at a face would
+be a second particle that is not there.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
@@ -76,8 +77,10 @@ class TilePlan:
     ----------
     shape : (int, int, int)
         Of the tomogram, z, y, x.
-    edge, margin : int
-        Of the tiles.
+    tile : (int, int, int)
+        Edges of the tiles, z, y, x.
+    margin : int
+        Least distance of a core from the faces of its tile.
     z, y, x : tuple of Span
         Along each axis; every combination is a tile.
     skipped : frozenset of Tile
@@ -85,7 +88,7 @@ class TilePlan:
     """
 
     shape: tuple[int, int, int]
-    edge: int
+    tile: tuple[int, int, int]
     margin: int
     z: tuple[Span, ...]
     y: tuple[Span, ...]
@@ -112,24 +115,30 @@ class TilePlan:
     @property
     def computed_voxels(self) -> int:
         """How many voxels go through the network."""
-        return len(self) * self.edge**3
+        return len(self) * math.prod(self.tile)
 
     @property
     def owned_voxels(self) -> int:
         """How many voxels the tomogram has."""
-        depth, height, width = self.shape
-        return depth * height * width
+        return math.prod(self.shape)
+
+    @property
+    def overhead(self) -> float:
+        """How many voxels are computed for each of the tomogram's."""
+        return self.computed_voxels / self.owned_voxels
 
 
-def plan_tiles(shape: tuple[int, int, int], edge: int, margin: int) -> TilePlan:
-    """Plan the tiles of a tomogram.
+def plan_tiles(
+    shape: tuple[int, int, int], tile: int | tuple[int, int, int], margin: int
+) -> TilePlan:
+    """Plan tiles of one size for a tomogram.
 
     Parameters
     ----------
     shape : (int, int, int)
         z, y, x, each 1 or more.
-    edge : int
-        Of a tile.
+    tile : int or (int, int, int)
+        Edge of a cube, or edges along z, y, x.
     margin : int
         Least distance of a core from the faces of its tile.
 
@@ -138,14 +147,19 @@ def plan_tiles(shape: tuple[int, int, int], edge: int, margin: int) -> TilePlan:
     SettingError
         Margins that leave no core, or an empty shape.
     """
-    if margin < 0 or edge <= 2 * margin:
-        message = f"a tile of {edge} voxels with margins of {margin} has no core"
+    edges = (tile,) * 3 if isinstance(tile, int) else tile
+    if margin < 0 or min(edges) <= 2 * margin:
+        words = " x ".join(map(str, edges))
+        message = f"a tile of {words} voxels with margins of {margin} has no core"
         raise SettingError(message)
     if min(shape) < 1:
         message = f"a tomogram of shape {shape} has no voxels"
         raise SettingError(message)
-    z, y, x = (plan_axis(length, edge, margin) for length in shape)
-    return TilePlan(shape, edge, margin, z, y, x)
+    z, y, x = (
+        plan_axis(length, edge, margin)
+        for length, edge in zip(shape, edges, strict=True)
+    )
+    return TilePlan(shape, edges, margin, z, y, x)
 
 
 def plan_axis(length: int, edge: int, margin: int) -> tuple[Span, ...]:
