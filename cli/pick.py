@@ -32,7 +32,7 @@ def pick(
         typer.Option(
             "--engine",
             metavar="MODEL",
-            help="Model file (default: the bundled one).",
+            help="Model file, or standard or fast (default: standard).",
             readable=False,
             rich_help_panel=MODEL_OPTIONS,
         ),

@@ -1,4 +1,4 @@
-"""The model that comes with dep, by name."""
+"""The models that come with dep, by name."""
 
 from os import PathLike
 from pathlib import Path
@@ -8,7 +8,7 @@ from dep.engine.errors import ModelError
 DATA = Path(__file__).parent / "data"
 STANDARD = "standard"
 # What `bundled_model` takes.
-BUNDLED = (STANDARD,)
+BUNDLED = (STANDARD, "fast")
 
 
 def bundled_model(name: str = STANDARD) -> Path:
@@ -16,7 +16,7 @@ def bundled_model(name: str = STANDARD) -> Path:
 
     Parameters
     ----------
-    name : {"standard"}
+    name : {"standard", "fast"}
         See docs/models.md.
 
     Raises

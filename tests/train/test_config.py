@@ -192,10 +192,13 @@ def test_the_documents_name_every_key_and_its_default(root):
     assert checked > 40
 
 
-def test_the_recipe_describes_the_bundled_model(root):
-    recipe = (root / "train/recipes/simulated12.toml").read_text()
+@pytest.mark.parametrize(
+    ("file", "name"), [("simulated12.toml", "standard"), ("fast.toml", "fast")]
+)
+def test_the_recipe_describes_the_bundled_model(root, file, name):
+    recipe = (root / "train/recipes" / file).read_text()
     wanted = make_card(parse_config(tomllib.loads(recipe), "recipe")).to_dict()
-    bundled = read_card(root / "engine/data/standard.onnx").to_dict()
+    bundled = read_card(root / f"engine/data/{name}.onnx").to_dict()
     for card in (wanted, bundled):
         card.pop("weights_digest")
     assert bundled == wanted
