@@ -142,7 +142,7 @@ def measure(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with Picker(words.engine, device="cpu", threads=words.threads) as picker:
         card = picker.card
         path = folder / "large.mrc"
-        write_tomogram(path, shape, card.voxel_size)
+        write_tomogram(path, shape, card.voxel_size * (1.25 if words.rescale else 1))
         before = memory()
         if not words.network:
             runtime = picker.runtime
@@ -236,7 +236,7 @@ def main() -> int:
     parser.add_argument("--engine", metavar="MODEL", help="default: the bundled one")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--network", action="store_true", help="compute the model")
-    parser.add_argument("--rescale", action="store_true", help="resample on the way")
+    parser.add_argument("--rescale", action="store_true", help="from coarser voxels")
     parser.add_argument("--keep-pages", action="store_true", help="let go of nothing")
     parser.add_argument("--folder", type=Path, help="of the tomogram (default: TMPDIR)")
     parser.add_argument("--json", action="store_true", help="for programs")

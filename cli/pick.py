@@ -70,6 +70,23 @@ def pick(
             rich_help_panel=MODEL_OPTIONS,
         ),
     ] = None,
+    tile: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N|XxYxZ",
+            help="Edges of the tiles, voxels (auto: what computes the fewest).",
+            rich_help_panel=MODEL_OPTIONS,
+        ),
+    ] = "auto",
+    memory: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="MIB",
+            help="Memory that a tile may take on a processor (default: about 600).",
+            rich_help_panel=MODEL_OPTIONS,
+        ),
+    ] = None,
     gpu_memory: Annotated[
         int | None,
         typer.Option(
@@ -254,6 +271,7 @@ def pick(
         make_folder,
         open_picker,
         suffixes_of,
+        tile_of,
         write_outputs,
     )
     from dep.cli.progress import reporting
@@ -290,6 +308,8 @@ def pick(
         "runtime": runtime,
         "threads": threads,
         "batch": batch,
+        "tile": tile_of(tile),
+        "memory": memory,
         "gpu_memory": gpu_memory,
         "cuda_graph": cuda_graph,
     }

@@ -36,6 +36,31 @@ def suffixes_of(formats: str, picture: bool) -> dict[str, str]:
     return suffixes
 
 
+def tile_of(words: str) -> tuple[int, int, int] | None:
+    """Read edges of tiles, "96" or "144x144x80" (x, y, z as in headers), as z, y, x.
+
+    "auto" gives None.
+
+    Raises
+    ------
+    UsageError
+        Other words.
+    """
+    if words == "auto":
+        return None
+    edges = words.lower().split("x")
+    if len(edges) not in (1, 3) or not all(
+        one.isascii() and one.isdigit() for one in edges
+    ):
+        message = (
+            "--tile: expected auto, an edge such as 96, or three such as 144x144x80 "
+            f"(x, y, z), found {words}"
+        )
+        raise UsageError(message)
+    x, y, z = map(int, edges * 3 if len(edges) == 1 else edges)
+    return z, y, x
+
+
 def open_picker(engine: Path | None, chosen: dict[str, Any]) -> Picker:
     """Open the model; what is wrong with it or its words is wrong use.
 
@@ -78,12 +103,15 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
     if mask is not None and not mask.exists():
         message = f"--mask: {mask}: no such file or folder"
         raise UsageError(message)
+    tile = picker.tiling.tile
     everything = {
         **asdict(settings),
         "mask": None if mask is None else str(mask),
         "voxel_size": size,
         "ignore_voxel_size": choices["ignore_voxel_size"],
         "precision": picker.runtime.precision,
+        **({} if tile is None else {"tile": tile}),
+        **({} if picker.tiling.memory is None else {"memory": picker.tiling.memory}),
     }
     # As JSON gives it back: lists, not tuples.
     words = json.dumps({"model": asdict(picker.model), "settings": everything})

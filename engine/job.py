@@ -26,7 +26,8 @@ from dep.engine.resample import ResampledVolume
 from dep.engine.runtime import Runtime
 from dep.engine.settings import PickSettings, SettingOptions
 from dep.engine.stats import PickStats
-from dep.engine.tiles import TilePlan, plan_tiles
+from dep.engine.tile_planner import Tiling
+from dep.engine.tiles import TilePlan
 from dep.engine.volume import Volume, open_volume
 from dep.engine.voxel_frame import fit_voxel_size
 from dep.kernels import deduplicate, halo
@@ -144,7 +145,7 @@ class Prepared:
 
 def prepare(
     request: Request,
-    card: ModelCard,
+    tiling: Tiling,
     progress: Progress | None = None,
     check: Check = go_on,
 ) -> Prepared:
@@ -158,7 +159,7 @@ def prepare(
         It cannot be used, or has not the model's voxel size.
     """
     started = perf_counter()
-    settings = request.settings
+    settings, card = request.settings, tiling.card
     mask: Mask | None = None
     volume = open_volume(
         request.tomogram,
@@ -173,7 +174,7 @@ def prepare(
             rescale=request.settings.rescale,
             ignore=request.ignore_voxel_size,
         )
-        plan = plan_tiles(source.shape, card.tile, card.margin)
+        plan = tiling.plan(source.shape)
         if request.mask is not None:
             factor = source.factor if isinstance(source, ResampledVolume) else 1.0
             mask = open_mask(request.mask, volume, factor)
@@ -262,6 +263,8 @@ def conclude(
             deduplicate=ended - begun,
             total=ended - started,
             tiles=len(plan),
+            tile=plan.tile,
+            margin=plan.margin,
             skipped_tiles=len(plan.skipped),
             computed_voxels=plan.computed_voxels,
             owned_voxels=plan.owned_voxels,

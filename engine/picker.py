@@ -18,7 +18,7 @@ from dep.engine.choices import (
     StatisticsKind,
 )
 from dep.engine.compute import compute
-from dep.engine.errors import DepError
+from dep.engine.errors import DepError, SettingError
 from dep.engine.interruption import go_on, held
 from dep.engine.job import (
     PickOptions,
@@ -36,6 +36,7 @@ from dep.engine.picks import ModelIdentity, Picks
 from dep.engine.pipeline import Streamed
 from dep.engine.runtime import Runtime, open_runtime
 from dep.engine.settings import PickSettings, SettingOptions
+from dep.engine.tile_planner import Box, Tiling
 
 
 class Picker:
@@ -66,6 +67,11 @@ class Picker:
         Record a plan's launches once and replay them.
     kernels : {"auto", "reference", "c", "cuda"}
         What assembles, pools and deduplicates.
+    tile : int or (int, int, int), optional
+        Edges of the tiles, z, y, x. Default: what computes the fewest voxels of each
+        tomogram, where the network takes any; else the card's.
+    memory : int, optional
+        MiB that a tile may take on a processor.
 
     Attributes
     ----------
@@ -77,6 +83,8 @@ class Picker:
         Of the model file.
     runtime : Runtime
         What computes: name, device, precision, threads, batch.
+    tiling : Tiling
+        How tomograms are cut into tiles.
 
     Raises
     ------
@@ -100,6 +108,8 @@ class Picker:
         gpu_memory: int | None = None,
         cuda_graph: bool = False,
         kernels: KernelBackend = "auto",
+        tile: int | Box | None = None,
+        memory: int | None = None,
     ) -> None:
         check_kernels(kernels)
         self.path = model_path(model)
@@ -116,6 +126,12 @@ class Picker:
             gpu_memory=gpu_memory,
             cuda_graph=cuda_graph,
         )
+        box = (tile,) * 3 if isinstance(tile, int) else tile
+        try:
+            self.tiling = Tiling(self.card, self.runtime.free, box, memory)
+        except SettingError:
+            self.runtime.close()
+            raise
         self._kernels: KernelBackend = kernels
         self._busy = threading.Lock()
         self._closed = False
@@ -281,7 +297,7 @@ class Picker:
         self, request: Request, progress: Progress | None, check: Check
     ) -> Prepared:
         try:
-            return prepare(request, self.card, progress, check)
+            return prepare(request, self.tiling, progress, check)
         except MemoryError as error:
             raise request.out_of_memory(error) from error
 

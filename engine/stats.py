@@ -19,6 +19,10 @@ class PickStats:
         How many went through the network.
     skipped_tiles : int
         How many did not: outside of the mask, or empty.
+    tile : (int, int, int)
+        Edges of each, z, y, x.
+    margin : int
+        Of each tile, what its core keeps from its faces.
     computed_voxels, owned_voxels : int
         Through the network; of the tomogram as the network saw it.
     candidates : int
@@ -38,6 +42,8 @@ class PickStats:
     deduplicate: float
     total: float
     tiles: int
+    tile: tuple[int, int, int]
+    margin: int
     computed_voxels: int
     owned_voxels: int
     candidates: int

@@ -16,6 +16,7 @@ from onnxscript import optimizer
 from dep.engine.card import ModelCard
 from dep.engine.model_file import METADATA_KEY
 from dep.export.agreement import Comparison
+from dep.export.axes import free_axes
 from dep.export.calibrate import calibrated
 from dep.export.coordinates import fold_coordinates
 from dep.export.errors import ExportError
@@ -122,6 +123,8 @@ def export_onnx(
         quantise(model, calibrated(model, deployed, card, tomograms, trial, say))
     if half_weights:
         _store_half(model)
+    if not card.tile_fixed:
+        free_axes(model.graph)
     _strip(model)
     digest = weights_digest(
         {

@@ -25,6 +25,7 @@ class TorchRuntime:
     """
 
     batch = 1
+    free = False  # validation and comparisons take the card's tile
 
     def __init__(
         self,

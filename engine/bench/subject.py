@@ -61,7 +61,7 @@ class Subject:
             self.voxel_size,
             ignore_voxel_size=self.ignore_voxel_size,
         )
-        return prepare(request, picker.card)
+        return prepare(request, picker.tiling)
 
 
 @contextmanager

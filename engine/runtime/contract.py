@@ -44,6 +44,15 @@ def check_network(
         raise ModelError(message)
 
 
+def takes_any_tile(card: ModelCard, shape: Sequence[Edge]) -> bool:
+    """Tell whether a network with inputs of this shape takes boxes of any size.
+
+    The file decides, and not what a runtime could make of it: picks are the same in
+    every runtime because their tiles are.
+    """
+    return not card.tile_fixed and not any(isinstance(edge, int) for edge in shape[2:])
+
+
 def _compare(
     kind: str,
     name: str,

@@ -57,6 +57,7 @@ class GpuRuntime:
     """
 
     device = "cuda"
+    free = False  # its buffers are made once, for cubes
 
     def __init__(
         self,

@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 from dep.engine.card import ModelCard
 from dep.engine.errors import DeviceError, ModelError, StoppedError
-from dep.engine.runtime.contract import INPUT, OUTPUT, check_network
+from dep.engine.runtime.contract import (
+    INPUT,
+    OUTPUT,
+    check_network,
+    takes_any_tile,
+)
 from dep.engine.runtime.onnxruntime_api import (
     SEVERITY_ERROR,
     failures,
@@ -49,12 +54,14 @@ class OnnxRuntimeCpu:
         except failures(runtime) as error:
             message = f"{path}: ONNX Runtime cannot open this model ({error})"
             raise ModelError(message) from error
+        inputs = {one.name: one.shape for one in self._session.get_inputs()}
         check_network(
             path,
             card,
-            {one.name: one.shape for one in self._session.get_inputs()},
+            inputs,
             {one.name: one.shape for one in self._session.get_outputs()},
         )
+        self.free = takes_any_tile(card, inputs[INPUT])
         self._failures = failures(runtime)
         self._options_of_call = runtime.RunOptions
         self._guard = threading.Lock()  # of the next

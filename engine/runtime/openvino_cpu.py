@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from dep.engine.card import ModelCard
 from dep.engine.errors import DeviceError, ModelError, StoppedError
 from dep.engine.processor import lacks_bf16
-from dep.engine.runtime.contract import INPUT, OUTPUT, Edge, check_network
+from dep.engine.runtime.contract import (
+    INPUT,
+    OUTPUT,
+    Edge,
+    check_network,
+    takes_any_tile,
+)
 
 
 class OpenVinoCpu:
@@ -29,7 +35,7 @@ class OpenVinoCpu:
         self.precision = precision
         self.threads = threads
         self.batch = batch
-        self._openvino = openvino
+        self._path = path
         core = openvino.Core()
         if precision == "bf16":
             _demand_bf16(core)
@@ -38,41 +44,56 @@ class OpenVinoCpu:
         except RuntimeError as error:
             message = f"{path}: OpenVINO cannot read this model ({_first_line(error)})"
             raise ModelError(message) from error
-        check_network(path, card, _shapes(model.inputs), _shapes(model.outputs))
+        inputs = _shapes(model.inputs)
+        check_network(path, card, inputs, _shapes(model.outputs))
+        self.free = takes_any_tile(card, inputs[INPUT])
+        self._core, self._read = core, model
+        self._model: Any = None  # compiled
+        self._shape: tuple[int, ...] = ()
+        self._requests: list[Any] = []
+        self._closed = False
+        self._turn = 0
+        self._guard = threading.Lock()  # of the two below
+        self._running: Any = None  # the request that computes
+        self._interrupted = False
+        if not self.free:
+            self._compile((card.tile,) * 3)
+
+    def _compile(self, tile: tuple[int, ...]) -> None:
+        """Compile for tiles of one size: a fixed shape lays out its memory once."""
+        self._requests, self._model = [], None  # the last size's memory goes first
         try:
-            # A fixed batch lets OpenVINO lay out its memory once.
-            edge = card.tile
-            model.reshape({INPUT: [batch, 1, edge, edge, edge]})
-            self._model = core.compile_model(
-                model,
+            self._read.reshape({INPUT: [self.batch, 1, *tile]})
+            self._model = self._core.compile_model(
+                self._read,
                 "CPU",
                 {
                     # Said aloud: the default is bfloat16 where the chip has it.
                     "INFERENCE_PRECISION_HINT": {"f32": "f32", "bf16": "bf16"}[
-                        precision
+                        self.precision
                     ],
                     "PERFORMANCE_HINT": "LATENCY",
-                    "INFERENCE_NUM_THREADS": threads,
+                    "INFERENCE_NUM_THREADS": self.threads,
                     "NUM_STREAMS": 1,
                 },
             )
         except RuntimeError as error:
             message = (
-                f"{path}: OpenVINO cannot compile this model ({_first_line(error)})"
+                f"{self._path}: OpenVINO cannot compile this model "
+                f"({_first_line(error)})"
             )
             raise ModelError(message) from error
         # Two requests in turn: one's scores are read while the other computes.
         self._requests = [self._model.create_infer_request() for _ in range(2)]
-        self._turn = 0
-        self._guard = threading.Lock()  # of the two below
-        self._running: Any = None  # the request that computes
-        self._interrupted = False
+        self._shape, self._turn = tile, 0
 
     def infer(self, tiles: NDArray[np.float32]) -> NDArray[Any]:
         """Compute scores; see `Runtime.infer`."""
-        if not self._requests:
+        if self._closed:
             message = "the model is closed"
             raise DeviceError(message)
+        if tiles.shape[2:] != self._shape:
+            self._compile(tiles.shape[2:])
         request = self._requests[self._turn]
         self._turn = 1 - self._turn
         many = len(tiles)
@@ -107,8 +128,9 @@ class OpenVinoCpu:
 
     def close(self) -> None:
         """Release the network."""
+        self._closed = True
         self._requests = []
-        self._model = None
+        self._core = self._read = self._model = None
 
 
 def version() -> str | None:

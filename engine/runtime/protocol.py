@@ -21,6 +21,9 @@ class Runtime(Protocol):
         That it uses.
     batch : int
         Most tiles that one call takes.
+    free : bool
+        Tiles may be boxes of any size that the card's `tile_multiple` divides;
+        otherwise they are cubes of its `tile`.
     """
 
     @property
@@ -38,17 +41,21 @@ class Runtime(Protocol):
     @property
     def batch(self) -> int: ...  # noqa: D102
 
+    @property
+    def free(self) -> bool: ...  # noqa: D102
+
     def infer(self, tiles: NDArray[np.float32]) -> NDArray[Any]:
         """Compute scores; blocks until done.
 
         Parameters
         ----------
-        tiles : (b, 1, N, N, N) float32
-            Normalised, C-contiguous, 1 <= b <= `batch`.
+        tiles : (b, 1, z, y, x) float32
+            Normalised, C-contiguous, 1 <= b <= `batch`. The first tiles of another size
+            may take longer: the network is compiled for it.
 
         Returns
         -------
-        (b, C, N, N, N) float32 or float16
+        (b, C, z, y, x) float32 or float16
             Activation applied. Valid until the second next call: the caller may still
             read these scores while the next are computed.
 

@@ -39,6 +39,7 @@ class FakeRuntime:
     name: str = "fake 1"
     device: str = "cpu"
     precision: str = "f32"
+    free: bool = False
     failure: BaseException | None = None
     after: int = 0
     calls: int = 0

@@ -30,13 +30,15 @@ def run(path, tiles):
         runtime.close()
 
 
-def test_the_file_computes_the_networks_scores_for_any_batch(checkpoint, tmp_path):
+def test_the_file_computes_the_networks_scores_for_any_batch_and_tile(
+    checkpoint, tmp_path
+):
     card, comparison = export_onnx(checkpoint, tmp_path / "m.onnx")
     assert comparison.agrees
     assert comparison.on == "held.mrc"
     network = load_checkpoint(checkpoint).network
-    for batch in (1, 3):
-        tiles = np.random.default_rng(batch).normal(size=(batch, 1, 24, 24, 24))
+    for batch, *tile in ((1, 24, 24, 24), (3, 24, 24, 24), (2, 16, 28, 32)):
+        tiles = np.random.default_rng(batch).normal(size=(batch, 1, *tile))
         tiles = tiles.astype(np.float32)
         scores = run(tmp_path / "m.onnx", tiles)
         with torch.no_grad():
