@@ -24,6 +24,7 @@ _LAYERS = ("encoders.", "decoders.", "final_conv.", "stem.", "head.")
 
 # What the restricted unpickler raises on bytes that are no pickle at all.
 _DAMAGED = (
+    MemoryError,
     RuntimeError,
     EOFError,
     ValueError,

@@ -69,7 +69,9 @@ class Inert:
         return id(self)
 
 
-class _Unpickler(pickle.Unpickler):
+# Not the one in C: it takes memory for whatever length a damaged file names, be it all
+# there is, before it looks how much follows.
+class _Unpickler(pickle._Unpickler):
     """Finds what rebuilds tensors; everything else is `Inert`."""
 
     def find_class(self, module: str, name: str, /) -> Any:  # noqa: ANN401 - pickle's own

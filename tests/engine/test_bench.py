@@ -30,6 +30,7 @@ from dep.engine.card import ClassInfo
 from dep.engine.model_file import read_card
 from dep.engine.runtime.gpu import GpuRuntime
 from dep.engine.stats import PickStats
+from dep.engine.tile_planner import Tiling as TileChoice
 from dep.engine.tiles import plan_tiles
 
 TILES = 4 * 4 * 3  # of the tomogram and the model of the fixtures
@@ -121,7 +122,7 @@ def test_on_a_device_scores_stay_there(simulated, scores_of, tiny_model, subject
     network = simulated.network(scores, "f32")
     runtime = GpuRuntime(network, stream, card, batch=5, threads=1)
     computed.clear()  # it has tried itself out
-    picker = SimpleNamespace(card=card, runtime=runtime)
+    picker = SimpleNamespace(card=card, runtime=runtime, tiling=TileChoice(card))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(stream), "download", None)
         assert network_alone(picker, subject) > 0
@@ -134,6 +135,8 @@ def stats(total=10.0, network=8.0, **changes):
         **dict.fromkeys(("open", "statistics", "read", "assemble", "mp_nms"), 0.5),
         "deduplicate": 0.25,
         "tiles": 4,
+        "tile": (10, 10, 10),
+        "margin": 1,
         "computed_voxels": 4000,
         "owned_voxels": 2000,
         "candidates": 1,
