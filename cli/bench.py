@@ -76,6 +76,14 @@ def bench(
             rich_help_panel=MODEL_OPTIONS,
         ),
     ] = None,
+    tile: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N|XxYxZ",
+            help="Edges of the tiles, voxels (auto: what computes the fewest).",
+            rich_help_panel=MODEL_OPTIONS,
+        ),
+    ] = "auto",
     against: Annotated[
         Path | None,
         typer.Option(
@@ -104,6 +112,14 @@ def bench(
             min=1,
             metavar="N",
             help="Another number of CPU threads.",
+            rich_help_panel=AGAINST_OPTIONS,
+        ),
+    ] = None,
+    against_tile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N|XxYxZ",
+            help="Other tiles.",
             rich_help_panel=AGAINST_OPTIONS,
         ),
     ] = None,
@@ -176,6 +192,7 @@ def bench(
 
     Exit status: 0 measured, 1 failed, 2 wrong use, 130 stopped.
     """
+    from dep.cli.picking import tile_of
     from dep.engine.bench import Contender, run
 
     if rescale and ignore_voxel_size:
@@ -195,6 +212,7 @@ def bench(
         "runtime": runtime,
         "threads": threads,
         "batch": batch,
+        "tile": tile_of(tile),
     }
     changes: dict[str, Any] = {
         "model": against,
@@ -203,6 +221,8 @@ def bench(
         "threads": against_threads,
     }
     changes = {name: value for name, value in changes.items() if value is not None}
+    if against_tile is not None:
+        changes["tile"] = tile_of(against_tile)
     contenders = [Contender(**chosen)]
     if changes:
         contenders.append(Contender(**{**chosen, **changes}))

@@ -87,6 +87,14 @@ def pick(
             rich_help_panel=MODEL_OPTIONS,
         ),
     ] = None,
+    mirrors: Annotated[
+        int,
+        typer.Option(
+            metavar="1|2|4|8",
+            help="Average so many mirror images, at that many times the cost.",
+            rich_help_panel=MODEL_OPTIONS,
+        ),
+    ] = 1,
     gpu_memory: Annotated[
         int | None,
         typer.Option(
@@ -310,11 +318,12 @@ def pick(
         "batch": batch,
         "tile": tile_of(tile),
         "memory": memory,
+        "mirrors": mirrors,
         "gpu_memory": gpu_memory,
         "cuda_graph": cuda_graph,
     }
     with ending_soon() as writing, open_picker(engine, chosen) as picker:
-        identity = identify(picker, choices)
+        identity = identify(picker, {**choices, "mirrors": mirrors})
         todo = remaining(
             jobs, record.entries(), identity, overwrite=overwrite, resume=resume
         )

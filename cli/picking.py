@@ -110,6 +110,7 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
         "voxel_size": size,
         "ignore_voxel_size": choices["ignore_voxel_size"],
         "precision": picker.runtime.precision,
+        **({} if choices["mirrors"] == 1 else {"mirrors": choices["mirrors"]}),
         **({} if tile is None else {"tile": tile}),
         **({} if picker.tiling.memory is None else {"memory": picker.tiling.memory}),
     }

@@ -31,6 +31,7 @@ from dep.engine.job import (
 from dep.engine.kernel_choice import check_kernels
 from dep.engine.many import Advance, Line, Outcome
 from dep.engine.mask import Masking
+from dep.engine.mirrors import with_mirrors
 from dep.engine.model_file import read_card
 from dep.engine.picks import ModelIdentity, Picks
 from dep.engine.pipeline import Streamed
@@ -72,6 +73,8 @@ class Picker:
         tomogram, where the network takes any; else the card's.
     memory : int, optional
         MiB that a tile may take on a processor.
+    mirrors : {1, 2, 4, 8}
+        Average so many mirror images of each tile, at that many times the cost.
 
     Attributes
     ----------
@@ -110,6 +113,7 @@ class Picker:
         kernels: KernelBackend = "auto",
         tile: int | Box | None = None,
         memory: int | None = None,
+        mirrors: int = 1,
     ) -> None:
         check_kernels(kernels)
         self.path = model_path(model)
@@ -129,6 +133,7 @@ class Picker:
         box = (tile,) * 3 if isinstance(tile, int) else tile
         try:
             self.tiling = Tiling(self.card, self.runtime.free, box, memory)
+            self.runtime = with_mirrors(self.runtime, mirrors)
         except SettingError:
             self.runtime.close()
             raise

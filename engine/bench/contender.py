@@ -6,6 +6,7 @@ from typing import Any
 
 from dep.engine.choices import Device, RuntimeName, RuntimePrecision
 from dep.engine.picker import Picker
+from dep.engine.tile_planner import Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class Contender:
     runtime: RuntimeName = "auto"
     threads: int | None = None
     batch: int | None = None
+    tile: Box | None = None
 
     def options(self) -> dict[str, Any]:
         """Give the options of `Picker` as plain values that JSON can hold."""
@@ -28,6 +30,7 @@ class Contender:
             "runtime": self.runtime,
             "threads": self.threads,
             "batch": self.batch,
+            "tile": self.tile,
         }
 
     def open(self) -> Picker:
@@ -38,7 +41,8 @@ class Contender:
         ModelError, CardError, DeviceError, SettingError
             As `Picker` does.
         """
-        return Picker(**self.options())
+        tile = self.tile and tuple(self.tile)  # JSON knows lists only
+        return Picker(**{**self.options(), "tile": tile})
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,18 @@ class TestWrongUse:
     def test_an_unknown_device(self, pick, tomogram):
         self.check(pick(tomogram, "--device", "abacus"), "abacus")
 
+    @pytest.mark.parametrize("words", ["0", "1x2", "axbxc", "-96", "1.5", "", "96x96x"])
+    def test_a_tile_that_is_none(self, pick, tomogram, words):
+        self.check(pick(tomogram, f"--tile={words}"), "tile")
+
+    def test_a_tile_of_another_size_than_the_model_takes(self, pick, tomogram):
+        self.check(
+            pick(tomogram, "--tile", "32x24x16"), "24 voxels only", "(16, 24, 32)"
+        )
+
+    def test_a_number_of_mirrors_that_no_tile_has(self, pick, tomogram):
+        self.check(pick(tomogram, "--mirrors", "3"), "1, 2, 4 or 8, found 3")
+
     def test_an_unknown_precision(self, pick, tomogram):
         self.check(pick(tomogram, "--precision", "f7"), "f7")
 
@@ -292,6 +304,16 @@ class TestExistingOutputs:
         assert (tmp_path / "out" / "TS_01.star").stat().st_mtime_ns == before
         run = read_run(tmp_path / "out")
         assert {e["status"] for e in run["tomograms"].values()} == {"picked"}
+
+    @pytest.mark.parametrize("words", [("--mirrors", "2"), ("--tile", "24")])
+    def test_resume_does_not_take_other_options_for_the_same(
+        self, pick, tomogram, words
+    ):
+        pick(tomogram)
+        assert "picked before" in pick(tomogram, "--resume").out
+        other = pick(tomogram, "--resume", *words)
+        assert other.status == 2
+        assert "--overwrite" in other.err
 
     def test_resume_does_not_take_a_changed_tomogram_for_the_same(
         self, pick, tomogram, make_tomogram, tmp_path

@@ -251,7 +251,7 @@ def test_no_pick_of_a_test_tomogram_is_lost(shared_data):
     fill = np.full((110, 100, 100), mean + 5)
     array = np.concatenate([fill, sample, noise]).astype(np.float32)
     # Small tiles: more of them are empty.
-    with Picker(tile=96) as picker:
+    with Picker("fast", tile=96) as picker:
         every = picker.pick(array, 10.0)
         found = picker.pick(array, 10.0, skip_empty=True)
     assert found.stats.skipped_tiles >= 4
