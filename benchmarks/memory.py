@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import threading
@@ -29,7 +30,8 @@ import mrcfile
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
-from dep.engine import Picker, mapped_pages
+from dep.engine import Picker, mapped_pages, open_volume
+from dep.engine.resample import ResampledVolume
 from dep.engine.slab import Layers
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from dep.engine.runtime import Runtime
     from dep.engine.settings import PickSettings
+    from dep.engine.tiles import TilePlan
 
 MIB = 1 << 20
 KEYS = {"VmRSS": "rss", "RssAnon": "anonymous", "RssFile": "file", "RssShmem": "shared"}
@@ -143,11 +146,15 @@ def measure(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
         card = picker.card
         path = folder / "large.mrc"
         write_tomogram(path, shape, card.voxel_size * (1.25 if words.rescale else 1))
+        with open_volume(path) as volume:
+            seen = volume.shape
+            if words.rescale:
+                seen = ResampledVolume(volume, card.voxel_size).shape
+            plan = picker.tiling.plan(seen, resampled=words.rescale)
         before = memory()
         if not words.network:
             runtime = picker.runtime
-            one = getattr(runtime, "tile", (card.tile,) * 3)
-            runtime.infer(np.zeros((1, 1, *one), np.float32))
+            runtime.infer(np.zeros((1, 1, *plan.tile), np.float32))
             network = memory()["rss"] - before["rss"]
             picker.runtime = Threshold(runtime, len(card.classes))
         if words.keep_pages:
@@ -174,7 +181,8 @@ def measure(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "most_file_pages": sampler.highest["file"] - before["file"],
             "seconds": seconds,
             "picks": len(picks),
-            **parts(card, shape, picks.settings, picker.runtime.batch),
+            "tile": plan.tile,
+            **parts(plan, picks.settings, picker.runtime.batch),
         }
         if not words.network:
             result["one_tile_of_the_network"] = network
@@ -182,22 +190,13 @@ def measure(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
         return result
 
 
-def parts(
-    card: Any,  # noqa: ANN401
-    shape: tuple[int, int, int],
-    settings: PickSettings,
-    batch: int,
-) -> dict[str, int]:
+def parts(plan: TilePlan, settings: PickSettings, batch: int) -> dict[str, int]:
     """Say how many bytes the slab, the tiles and a layer's planes are known to take."""
-    from dep.engine.tiles import plan_tiles
-
-    plan = plan_tiles(shape, card.tile, card.margin)
-    planes = Layers(plan, settings).planes
-    plane = shape[1] * shape[2]
+    depth, height, width = plan.shape
     return {
-        "slab": 2 * planes * plane,
-        "tiles": 2 * batch * 4 * card.tile**3,
-        "planes_of_a_layer": min(shape[0], card.tile) * plane * 4,
+        "slab": 2 * Layers(plan, settings).planes * height * width,
+        "tiles": 2 * batch * 4 * math.prod(plan.tile),
+        "planes_of_a_layer": min(depth, plan.tile[0]) * height * width * 4,
     }
 
 
@@ -221,7 +220,8 @@ def table(found: dict[str, Any]) -> str:
     lines = [
         f"{width} x {height} x {depth}, {found['bytes_on_disk'] / 1e9:.2f} GB on disk, "
         f"{'the real network' if found['network'] else 'a threshold as network'}, "
-        f"{found['picks']} picks in {found['seconds']:.0f} s",
+        f"tiles of {found['tile']} (z, y, x), {found['picks']} picks in "
+        f"{found['seconds']:.0f} s",
         *(f"{name:<30}{size / MIB:>9.0f} MiB" for name, size in rows),
     ]
     return "\n".join(lines)

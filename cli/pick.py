@@ -83,7 +83,7 @@ def pick(
         typer.Option(
             min=1,
             metavar="MIB",
-            help="Memory that a tile may take on a processor (default: about 600).",
+            help="Memory for tiles and labels on a processor (default: 900).",
             rich_help_panel=MODEL_OPTIONS,
         ),
     ] = None,

@@ -174,7 +174,10 @@ def prepare(
             rescale=request.settings.rescale,
             ignore=request.ignore_voxel_size,
         )
-        plan = tiling.plan(source.shape)
+        resampled = isinstance(source, ResampledVolume)
+        plan = tiling.plan(source.shape, resampled=resampled)
+        if isinstance(source, ResampledVolume):
+            source.widen(plan.tile[0])
         if request.mask is not None:
             factor = source.factor if isinstance(source, ResampledVolume) else 1.0
             mask = open_mask(request.mask, volume, factor)

@@ -45,6 +45,15 @@ class Rates:
         both = self.picks + self.particles
         return 2 * self.hits / both if both else 0.0
 
+    def f_beta(self, beta: float) -> float:
+        """Weighted harmonic mean: recall counts beta times as much as precision.
+
+        (1 + b^2) P R / (b^2 P + R), which is (1 + b^2) hits / (b^2 particles + picks)
+        (van Rijsbergen, Information Retrieval, 1979, chapter 7).
+        """
+        both = self.picks + beta**2 * self.particles
+        return (1 + beta**2) * self.hits / both if both else 0.0
+
     def to_dict(self) -> dict[str, float]:
         """Give plain values that JSON can hold."""
         return {
@@ -88,6 +97,21 @@ class Evaluation:
         there = [one.f1 for one in self.per_class if one.particles]
         return sum(there) / len(there) if there else 0.0
 
+    @property
+    def pooled(self) -> Rates:
+        """All classes together; a hit is a pick on a particle of its own class."""
+        hits = sum(one.hits for one in self.per_class)
+        return Rates(hits, self.localisation.picks, self.localisation.particles)
+
+    @property
+    def macro(self) -> dict[str, float]:
+        """Mean precision, recall and F1 of the classes that occur in the truth."""
+        there = [one for one in self.per_class if one.particles]
+        return {
+            name: sum(getattr(one, name) for one in there) / max(len(there), 1)
+            for name in ("precision", "recall", "f1")
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Give plain values that JSON can hold; a missing distance is None."""
         found = self.localisation.hits > 0
@@ -97,6 +121,8 @@ class Evaluation:
                 "mean_distance": self.mean_distance if found else None,
             },
             "mean_class_f1": self.mean_class_f1,
+            "pooled": self.pooled.to_dict(),
+            "macro": self.macro,
             "per_class": {
                 name: one.to_dict()
                 for name, one in zip(self.classes, self.per_class, strict=True)
@@ -153,19 +179,40 @@ def evaluate(
     false = np.delete(picked_as, pick)
     confusion[:, 0] += np.bincount(missed, minlength=many + 1)
     confusion[0, :] += np.bincount(false, minlength=many + 1)
-    per_class = tuple(
-        Rates(
-            hits=int(confusion[number, number]),
-            picks=int(confusion[:, number].sum()),
-            particles=int(confusion[number].sum()),
-        )
-        for number in range(1, many + 1)
+    return summarise(
+        confusion, distance, names or [str(number) for number in range(1, many + 1)]
     )
+
+
+def summarise(
+    confusion: NDArray[np.int64], distance: NDArray[np.float64], names: Sequence[str]
+) -> Evaluation:
+    """Give the figures of a confusion matrix.
+
+    Parameters
+    ----------
+    confusion : (C + 1, C + 1) int64
+        As in `Evaluation`.
+    distance : (h,) float64
+        Of the hits, in voxels.
+    names : sequence of str
+        Of the C classes.
+    """
+    found = confusion[1:, 1:].sum()
     return Evaluation(
-        localisation=Rates(len(pick), len(picked), len(true)),
+        localisation=Rates(
+            int(found), int(confusion[:, 1:].sum()), int(confusion[1:].sum())
+        ),
         mean_distance=float(distance.mean()) if len(distance) else float("nan"),
-        classes=tuple(names or (str(number) for number in range(1, many + 1))),
-        per_class=per_class,
+        classes=tuple(names),
+        per_class=tuple(
+            Rates(
+                hits=int(confusion[number, number]),
+                picks=int(confusion[:, number].sum()),
+                particles=int(confusion[number].sum()),
+            )
+            for number in range(1, len(confusion))
+        ),
         confusion=confusion,
     )
 
@@ -191,7 +238,7 @@ def match(
     (pick, particle, distance)
         Indices of the pairs, nearest first, and how far apart they are.
     """
-    pick, particle = _near(picks, truth, float(radius.max(initial=0.0)))
+    pick, particle = near_pairs(picks, truth, float(radius.max(initial=0.0)))
     distance = np.sqrt(((picks[pick] - truth[particle]) ** 2).sum(axis=1))
     close = distance <= radius[particle]
     pick, particle, distance = pick[close], particle[close], distance[close]
@@ -225,7 +272,7 @@ def _points(
     return points, ids
 
 
-def _near(
+def near_pairs(
     a: NDArray[np.float64], b: NDArray[np.float64], reach: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give pairs (index in a, index in b) that include all within `reach`.

@@ -72,7 +72,7 @@ class Picker:
         Edges of the tiles, z, y, x. Default: what computes the fewest voxels of each
         tomogram, where the network takes any; else the card's.
     memory : int, optional
-        MiB that a tile may take on a processor.
+        MiB that tiles and labels may take on a processor; default 900.
     mirrors : {1, 2, 4, 8}
         Average so many mirror images of each tile, at that many times the cost.
 

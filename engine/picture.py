@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dep.engine import slices
+from dep.engine.slices import COLOURS, LINES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from PIL import Image, ImageDraw, ImageFont
 
     from dep.engine.picks import Picks
@@ -19,19 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_picture"]
 
-# Okabe & Ito, "Color Universal Design" (2008), without black: distinct to everyone.
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
-# Then the line tells classes apart: (degrees drawn, degrees left out), whole first.
-LINES = ((360, 0), (30, 30), (10, 14))
-
 SUPERSAMPLING = 2  # Pillow's lines are not smoothed: draw twice as large, then shrink
 PANEL = 620  # pixels, longest edge of a panel
 GAP = 20
 INK = "#1b1f24"
 SOFT_INK = "#5b6570"
-SLAB = 50.0  # Å averaged in z for one panel: less is noise, more smears small particles
-MAX_PLANES = 32
-UNKNOWN_DIAMETER = 100.0  # Å, drawn where the class table does not say
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ def draw_picture(volume: Volume, picks: Picks, path: Path) -> None:
     depth, height, width = volume.shape
     scale = PANEL / max(height, width)  # pixels a voxel
     panel_w, panel_h = max(1, round(width * scale)), max(1, round(height * scale))
-    middles = _middles(depth)
+    middles = slices.middles(depth)
     sheet_w = max(len(middles) * (panel_w + GAP) + GAP, 2 * PANEL)
     top = 84
     columns = max(1, (sheet_w - 2 * GAP) // 240)
@@ -122,7 +116,7 @@ def draw_picture(volume: Volume, picks: Picks, path: Path) -> None:
     for index, middle in enumerate(middles):
         left = GAP + index * (panel_w + GAP)
         panel = Image.new("RGB", (panel_w * SUPERSAMPLING, panel_h * SUPERSAMPLING))
-        grey = Image.fromarray(_grey(_slab(volume, middle)))
+        grey = Image.fromarray(slices.grey(slices.slab(volume, middle)))
         panel.paste(grey.resize(panel.size, Image.Resampling.BICUBIC))
         inside = _Canvas(panel, ImageDraw.Draw(panel))
         _circles(inside, picks, middle, volume.voxel_size, scale, height)
@@ -131,48 +125,12 @@ def draw_picture(volume: Volume, picks: Picks, path: Path) -> None:
             _scale_bar(inside, volume.voxel_size, scale, panel_w, panel_h)
         image.paste(panel, (left * SUPERSAMPLING, top * SUPERSAMPLING))
     _legend(canvas, picks, columns, sheet_w, top + panel_h + 22)
-    planes = len(_planes(middles[0], depth, volume.voxel_size))
+    planes = len(slices.planes(middles[0], depth, volume.voxel_size))
     note = f"x right, y up; each panel is the mean of {planes} planes"
     canvas.text(sheet_w - GAP, 50, note, 15, SOFT_INK, "ra")
 
     small = image.resize((sheet_w, sheet_h), Image.Resampling.LANCZOS)
     _save(small, path)
-
-
-def _middles(depth: int) -> list[int]:
-    """Choose the planes to show: the quarters of the depth, fewer where it is thin."""
-    return (
-        sorted({depth // 4, depth // 2, (3 * depth) // 4})
-        if depth >= 4
-        else [depth // 2]
-    )
-
-
-def _planes(middle: int, depth: int, voxel_size: float) -> range:
-    """Name the planes of a slab of `SLAB` ångström around its middle."""
-    count = min(MAX_PLANES, max(1, round(SLAB / voxel_size)), depth)
-    first = min(max(0, middle - count // 2), depth - count)
-    return range(first, first + count)
-
-
-def _slab(volume: Volume, middle: int) -> NDArray[np.float32]:
-    """Average a slab plane by plane; (y, x), y pointing up as in IMOD."""
-    planes = _planes(middle, volume.shape[0], volume.voxel_size)
-    total = np.zeros(volume.shape[1:], np.float32)
-    for z in planes:
-        total += volume.read(z, z + 1)[0]
-    total /= len(planes)
-    return total[::-1]
-
-
-def _grey(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Stretch a plane to bytes between its 0.5th and 99.5th percentile."""
-    low, high = np.percentile(plane, (0.5, 99.5))
-    span = max(float(high - low), np.finfo(np.float32).tiny)
-    stretched: NDArray[np.uint8] = (np.clip((plane - low) / span, 0, 1) * 255).astype(
-        np.uint8
-    )
-    return stretched
 
 
 def _circles(
@@ -188,7 +146,7 @@ def _circles(
     for index in order:
         x, y, z = (float(value) for value in picks.xyz[index])
         class_index = int(picks.class_id[index]) - 1
-        diameter = picks.classes[class_index].diameter or UNKNOWN_DIAMETER
+        diameter = picks.classes[class_index].diameter or slices.UNKNOWN_DIAMETER
         radius = diameter / voxel_size / 2
         cut = radius**2 - (z - middle) ** 2
         if cut <= (0.4 * radius) ** 2:  # a cap's tip would hide more than it shows
@@ -216,9 +174,7 @@ def _scale_bar(
 ) -> None:
     """Draw a bar of a round number of nanometres, at most a third of the panel wide."""
     nm_per_pixel = voxel_size / 10 / scale
-    longest = panel_w / 3 * nm_per_pixel * (1 + 1e-9)  # a rounded 100 counts as 100
-    unit = 10.0 ** math.floor(math.log10(longest))
-    length = max(step * unit for step in (1, 2, 5) if step * unit <= longest)
+    length = slices.round_length(panel_w / 3 * nm_per_pixel)
     pixels = length / nm_per_pixel
     box = [SUPERSAMPLING * v for v in (8, panel_h - 52, 8 + pixels + 24, panel_h - 8)]
     canvas.draw.rounded_rectangle(box, radius=5 * SUPERSAMPLING, fill="#101010")

@@ -34,6 +34,9 @@ class Streamed:
     warnings: tuple[str, ...] = ()
 
 
+PLANES = 16  # read at once
+
+
 class TileReader:
     """Fills batches with normalised tiles; beyond the tomogram they are 0, its mean."""
 
@@ -66,7 +69,13 @@ class TileReader:
         if (z.stop - z.start, y.stop - y.start, x.stop - x.start) != edges:
             out.fill(0)
         planes = self._source.read(low[0], high[0])
-        self._normalise(planes[:, low[1] : high[1], low[2] : high[2]], out[z, y, x])
+        for first in range(0, len(planes), PLANES):
+            part = planes[first : first + PLANES, low[1] : high[1], low[2] : high[2]]
+            begin = z.start + first
+            self._normalise(part, out[begin : begin + len(part), y, x])
+            # A tile looks at a corner of its planes; the system maps what lies around.
+            # Of a large tomogram that would be hundreds of megabytes.
+            self._source.rest()
 
 
 def stream(

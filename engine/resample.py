@@ -59,6 +59,15 @@ class ResampledVolume:
         self._window: NDArray[np.float32] = np.empty((min(window, z), y, x), np.float32)
         self._first = self._count = 0
 
+    def widen(self, window: int) -> None:
+        """Expect reads of so many planes at once; for use before the first."""
+        planes = min(window, self.shape[0])
+        self._window = np.empty((planes, *self.shape[1:]), np.float32)
+        self._first = self._count = 0
+
+    def rest(self) -> None:
+        """Do nothing: the window serves the next reads."""
+
     def read(self, z0: int, z1: int) -> NDArray[np.float32]:
         """Give planes z0 to z1 - 1, valid until the next read overwrites them."""
         first, last = self._first, self._first + self._count

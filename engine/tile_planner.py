@@ -1,12 +1,13 @@
 """Choose the tile that computes the fewest voxels for one tomogram.
 
 A network without coordinate channels takes boxes of any size, and a larger box has less
-margin for what it owns. How large it may be is given, never taken from the memory that
-happens to be free: picks depend a little on the tiles, and must not depend on what else
-runs on the machine.
+margin for what it owns. How large it may be follows from the tomogram's shape and from
+a number, never from the memory that happens to be free: picks depend a little on the
+tiles, and must not depend on what else runs.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dep.engine.card import ModelCard
@@ -15,14 +16,18 @@ from dep.engine.tiles import TilePlan, plan_tiles
 
 Box = tuple[int, int, int]
 
-# Voxels of a tile unless told otherwise. With 13 channels of scores it takes 0.6 GB.
-MOST_VOXELS = 128 * 144 * 144
-# Memory of a tile's voxel on a processor: two float32 scores for every channel, since
-# one tile's are read while the next are computed, and what the network holds inside
-# (115 bytes measured on the bundled model; docs/performance.md).
-SCORES = 2 * 4
-INSIDE = 120
 MIB = 1 << 20
+# What tiles and slabs may take unless told otherwise: picking stays below 1 GiB.
+MEMORY = 900
+# Bytes of a tile's voxel on a processor. For every channel two float32 scores, since
+# one tile's are read while the next are computed, and as many inside the network; the
+# rest are features and the tile itself (docs/performance.md: 266 with 13 channels).
+CHANNEL = 16
+INSIDE = 60
+# Bytes of a voxel of the layer at work: a label and a probability; and what a tomogram
+# that is resampled meanwhile takes.
+LABELLED = 2
+RESAMPLED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Tiling:
     tile : (int, int, int), optional
         Edges asked for, z, y, x.
     memory : int, optional
-        MiB that a tile may take.
+        MiB that tiles and the layer of labels may take.
 
     Raises
     ------
@@ -56,8 +61,6 @@ class Tiling:
         if tile is not None and self.memory is not None:
             message = "a tile and a limit of memory exclude each other: leave one out"
             raise SettingError(message)
-        if self.memory is not None and self.free:
-            self._room(self.memory)
         if tile is None or tile == (card.tile,) * 3:
             return
         found = f"{tile} (z, y, x)"
@@ -76,35 +79,43 @@ class Tiling:
             )
             raise SettingError(message)
 
-    def plan(self, shape: Box) -> TilePlan:
-        """Plan the tiles of a tomogram of this shape (z, y, x)."""
+    def plan(self, shape: Box, *, resampled: bool = False) -> TilePlan:
+        """Plan the tiles of a tomogram of this shape (z, y, x).
+
+        Raises
+        ------
+        SettingError
+            The memory asked for holds not even the smallest tile.
+        """
         card = self.card
         if self.tile is not None:
             return plan_tiles(shape, self.tile, card.margin)
         if not self.free:
             return plan_tiles(shape, card.tile, card.margin)
-        most = MOST_VOXELS if self.memory is None else self._room(self.memory)
-        return plan_tiles(
+        each = CHANNEL * card.channels + INSIDE
+        layer = LABELLED + RESAMPLED * resampled
+        most = (self.memory or MEMORY) * MIB
+        tile = choose_tile(
             shape,
-            choose_tile(shape, card.margin, card.tile_multiple, most),
             card.margin,
+            card.tile_multiple,
+            lambda box: _bytes(box, shape, each, layer) <= most,
         )
-
-    def _room(self, memory: int) -> int:
-        """Turn MiB into voxels of a tile."""
-        each = SCORES * self.card.channels + INSIDE
-        most = memory * MIB // each
-        least = _smallest(self.card.margin, self.card.tile_multiple) ** 3
-        if most < least:
-            message = (
-                f"memory: {memory} MiB hold no tile of this model; expected "
-                f"{-(-least * each // MIB)} or more"
-            )
-            raise SettingError(message)
-        return most
+        if tile is None:
+            tile = (_smallest(card.margin, card.tile_multiple),) * 3
+            if self.memory is not None:
+                message = (
+                    f"memory: {self.memory} MiB hold no tile of this model and a layer "
+                    f"of {shape} (z, y, x); expected "
+                    f"{-(-_bytes(tile, shape, each, layer) // MIB)} or more"
+                )
+                raise SettingError(message)
+        return plan_tiles(shape, tile, card.margin)
 
 
-def choose_tile(shape: Box, margin: int, multiple: int, most: int) -> Box:
+def choose_tile(
+    shape: Box, margin: int, multiple: int, fits: Callable[[Box], bool]
+) -> Box | None:
     """Choose edges (z, y, x) that compute the fewest voxels, then the fewest tiles.
 
     Parameters
@@ -115,31 +126,31 @@ def choose_tile(shape: Box, margin: int, multiple: int, most: int) -> Box:
         Least distance of a core from the faces of its tile.
     multiple : int
         Of which every edge is one.
-    most : int
-        Voxels that a tile may have.
+    fits : callable
+        Tells of a box whether there is room; if there is, then for smaller ones too.
 
-    Raises
-    ------
-    SettingError
-        Not even the smallest tile has so few voxels.
+    Returns
+    -------
+    (int, int, int) or None
+        None where not even the smallest fits.
     """
     axes = [_edges(length, margin, multiple) for length in shape]
     best: tuple[int, int, int, Box] | None = None
     for z, many_z in axes[0]:
         for y, many_y in axes[1]:
             for x, many_x in axes[2]:
-                voxels = z * y * x
-                if voxels > most:
+                if not fits((z, y, x)):
                     break  # edges rise along an axis
-                tiles = many_z * many_y * many_x
+                voxels, tiles = z * y * x, many_z * many_y * many_x
                 # Equal in both, the smaller: it is what takes less memory.
                 found = (tiles * voxels, tiles, voxels, (z, y, x))
                 best = found if best is None else min(best, found)
-    if best is None:
-        least = math.prod(axis[0][0] for axis in axes)
-        message = f"a tile of {most} voxels is too small; expected {least} or more"
-        raise SettingError(message)
-    return best[3]
+    return None if best is None else best[3]
+
+
+def _bytes(tile: Box, shape: Box, each: int, layer: int) -> int:
+    """Give what a tile and the layer of labels that it is part of take."""
+    return each * math.prod(tile) + layer * tile[0] * shape[1] * shape[2]
 
 
 def _smallest(margin: int, multiple: int) -> int:

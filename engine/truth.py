@@ -30,12 +30,16 @@ class Truth:
         The class table.
     ignored : dict of str to int
         Rows left out because their class is not in the table, such as vesicles.
+    row : (m,) int64
+        Where each particle stands among the tomogram's rows, from 1, those left out
+        included: its number in an occupancy volume.
     """
 
     xyz: NDArray[np.float64]
     class_id: NDArray[np.int64]
     classes: tuple[ClassInfo, ...]
     ignored: dict[str, int]
+    row: NDArray[np.int64]
 
 
 def read_truth(
@@ -96,7 +100,13 @@ def truth_of(table: Table, classes: Sequence[ClassInfo]) -> Truth:
             ids.append(number[name])
         else:
             ignored[name] = ignored.get(name, 0) + 1
-    return Truth(table.xyz[rows], np.array(ids, np.int64), tuple(classes), ignored)
+    return Truth(
+        table.xyz[rows],
+        np.array(ids, np.int64),
+        tuple(classes),
+        ignored,
+        np.array(rows, np.int64) + 1,
+    )
 
 
 def evaluate_picks(picks: Picks, truth: Truth) -> Evaluation:

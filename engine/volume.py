@@ -43,6 +43,10 @@ class PlaneSource(Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Say that what was read so far is not needed for now."""
+        ...
+
 
 class Volume:
     """A tomogram: voxels (z, y, x) behind a memory map or in an array.
@@ -163,6 +167,11 @@ class Volume:
         if self._pages is not None:
             self._pages.keep(z0, z1)
         return planes
+
+    def rest(self) -> None:
+        """Let go of all pages of a mapped file; views of them read them again."""
+        if self._pages is not None:
+            self._pages.keep(0, 0)
 
     def close(self) -> None:
         """Let the file go."""

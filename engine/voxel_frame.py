@@ -32,7 +32,7 @@ def fit_voxel_size(
                 f"{label}: voxels of {found:g} Å are coarser than the model's "
                 f"{wanted:g} Å; resampling cannot restore what they do not hold",
             )
-        return ResampledVolume(volume, wanted, window=card.tile), warnings
+        return ResampledVolume(volume, wanted), warnings
     if abs(found / wanted - 1) <= VOXEL_SIZE_TOLERANCE:
         return volume, ()
     if ignore:

@@ -291,6 +291,9 @@ class TestFailures:
                     raise self.failure
                 return volume.read(z0, z1)
 
+            def rest(self):
+                pass
+
         plan = plan_tiles(volume.shape, EDGE, MARGIN)
         for failure, words in (
             (Broken.failure, "TS_1.mrc: cut off"),

@@ -205,6 +205,9 @@ def test_a_failure_while_reading_surfaces(fake):
                 raise OSError(5, "Input/output error")
             return np.zeros((z1 - z0, 28, 26), "f4")
 
+        def rest(self):
+            pass
+
     plan = plan_tiles(BrokenVolume.shape, 14, 2)
     with pytest.raises(OSError, match="Input/output error"):
         stream(BrokenVolume(), PLAIN, plan, fake(), settings_of(), background=True)
