@@ -1,7 +1,8 @@
-"""Draw a tomogram's slices with its picks circled, as a PNG for people to look at."""
+"""Draw a tomogram's slices for people to look at: with its picks circled, or alone."""
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,12 +15,13 @@ from dep.engine.slices import COLOURS, LINES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from PIL import Image, ImageDraw, ImageFont
 
     from dep.engine.picks import Picks
     from dep.engine.volume import Volume
 
-__all__ = ["draw_picture"]
+__all__ = ["draw_picture", "jpeg"]
 
 SUPERSAMPLING = 2  # Pillow's lines are not smoothed: draw twice as large, then shrink
 PANEL = 620  # pixels, longest edge of a panel
@@ -94,10 +96,7 @@ def draw_picture(volume: Volume, picks: Picks, path: Path) -> None:
     try:
         from PIL import Image, ImageDraw
     except ModuleNotFoundError as error:
-        message = (
-            "a picture needs Pillow, which is not installed: pip install 'dep[picture]'"
-        )
-        raise ModuleNotFoundError(message, name="PIL") from error
+        raise _no_pillow() from error
 
     depth, height, width = volume.shape
     scale = PANEL / max(height, width)  # pixels a voxel
@@ -131,6 +130,48 @@ def draw_picture(volume: Volume, picks: Picks, path: Path) -> None:
 
     small = image.resize((sheet_w, sheet_h), Image.Resampling.LANCZOS)
     _save(small, path)
+
+
+def jpeg(plane: NDArray[np.float32], edge: int, quality: int) -> bytes:
+    """Encode one plane as a grey JPEG.
+
+    Parameters
+    ----------
+    plane
+        Values (y, x), the first row on top.
+    edge
+        Longest edge of the picture, pixels; a smaller plane keeps its own size.
+    quality
+        Of the JPEG, 1 to 95.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When Pillow is not installed; the message says how to install it.
+    """
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise _no_pillow() from error
+
+    height, width = plane.shape
+    shrink = min(1.0, edge / max(height, width))
+    if shrink < 1:
+        # Before the grey: the mean of several voxels is less noisy than they are.
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+        plane = np.asarray(image.resize(size, Image.Resampling.BOX))
+    stream = io.BytesIO()
+    grey = Image.fromarray(slices.grey(plane))
+    grey.save(stream, format="JPEG", quality=quality, optimize=True)
+    return stream.getvalue()
+
+
+def _no_pillow() -> ModuleNotFoundError:
+    message = (
+        "a picture needs Pillow, which is not installed: pip install 'dep[picture]'"
+    )
+    return ModuleNotFoundError(message, name="PIL")
 
 
 def _circles(

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from dep.engine import ClassInfo, Picks, Volume
-from dep.engine.picture import COLOURS, draw_picture
+from dep.engine.picture import draw_picture
+from dep.engine.slices import COLOURS
 
 
 def picture(path, shape, xyz=(), class_id=(), classes=1, diameter=100.0, **reads):
