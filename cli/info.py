@@ -48,13 +48,13 @@ def info(
 
 
 def _read(file: Path) -> tuple[str, Facts]:
-    from dep.engine.formats import FORMATS
+    from dep.engine.formats import endings
     from dep.engine.model_file import ONNX_SUFFIX, PLAN_SUFFIX
 
     ending = file.suffix.lower()
     if ending in (ONNX_SUFFIX, PLAN_SUFFIX):
         return "model", _model(file)
-    if any(ending == one.suffix for one in FORMATS.values()):
+    if file.name.lower().endswith(endings()) or file.is_dir():
         return "picks", _picks(file)
     return "tomogram", _tomogram(file)
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -62,6 +62,23 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     except BaseException:
         _remove(part)
         raise
+
+
+@contextlib.contextmanager
+def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give names for files that belong together: all are complete before any appears.
+
+    They take their names in the order given, one right after the other.
+
+    Raises
+    ------
+    PicksError
+        One cannot be written; says why.
+    """
+    with contextlib.ExitStack() as stack:
+        # The stack is left in reverse: the first named is renamed first.
+        parts = [stack.enter_context(atomic_path(path)) for path in reversed(paths)]
+        yield parts[::-1]
 
 
 def _remove(part: Path) -> None:

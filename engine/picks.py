@@ -140,9 +140,9 @@ class Picks:
             An unknown format, a file that cannot be written, or a format that needs
             the tomogram's shape or voxel size where those are unknown.
         """
-        from dep.engine.formats import write_picks
+        from dep.engine.formats import write_one
 
-        return write_picks(self, Path(path), format)
+        return write_one(self, Path(path), format)
 
     @classmethod
     def read(
@@ -184,14 +184,14 @@ class Picks:
             none chosen, or a class that is not in the table.
         """
         from dep.engine.formats import read_picks
+        from dep.engine.formats.frame import Frame
 
         return read_picks(
             Path(path),
             format,
             tomogram=tomogram,
             classes=None if classes is None else tuple(classes),
-            shape=shape,
-            voxel_size=voxel_size,
+            frame=Frame(shape, voxel_size),
         )
 
 

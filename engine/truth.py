@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
 from dep.engine.formats import read_table
-from dep.engine.formats.table import Frame, Table
+from dep.engine.formats.frame import Frame
+from dep.engine.formats.table import Table
 from dep.engine.metrics import Evaluation, evaluate
 from dep.engine.picks import Picks
 
@@ -118,32 +119,56 @@ def evaluate_picks(picks: Picks, truth: Truth) -> Evaluation:
         The voxel size or a diameter is unknown, or the picks have a class that the
         truth's table has not.
     """
+    known_diameters(picks.tomogram, truth.classes)
+    voxel_size, picked_as = placed(picks, truth)
+    return evaluate(
+        picks.xyz,
+        picked_as,
+        truth.xyz,
+        truth.class_id,
+        [one.diameter / voxel_size for one in truth.classes],
+        [one.name for one in truth.classes],
+    )
+
+
+def placed(picks: Picks, truth: Truth) -> tuple[float, NDArray[np.int64]]:
+    """Give the voxel size of picks, and their classes as numbers in the truth's table.
+
+    Raises
+    ------
+    PicksError
+        The voxel size is unknown, or the picks have a class that the table has not.
+    """
     if picks.voxel_size is None:
         message = (
             f"{picks.tomogram}: the voxel size of the picks is unknown, so diameters "
             "in Å say nothing; give it (--voxel-size, or the model's)"
         )
         raise PicksError(message)
-    unknown = [one.name for one in truth.classes if not one.diameter > 0]
-    if unknown:
-        message = (
-            f"{picks.tomogram}: no diameter is known of {', '.join(unknown)}; take the "
-            "class table from a model"
-        )
-        raise PicksError(message)
-    names = [one.name for one in truth.classes]
-    strange = set(picks.class_names) - set(names)
+    number = {one.name: index for index, one in enumerate(truth.classes, start=1)}
+    names = picks.class_names
+    strange = set(names) - set(number)
     if strange:
         message = (
             f"{picks.tomogram}: picks of {', '.join(sorted(strange))}, which the "
-            f"truth's class table ({', '.join(names)}) has not"
+            f"truth's class table ({', '.join(number)}) has not"
         )
         raise PicksError(message)
-    return evaluate(
-        picks.xyz,
-        [names.index(name) + 1 for name in picks.class_names],
-        truth.xyz,
-        truth.class_id,
-        [one.diameter / picks.voxel_size for one in truth.classes],
-        names,
-    )
+    return picks.voxel_size, np.array([number[name] for name in names], np.int64)
+
+
+def known_diameters(whose: str, classes: Sequence[ClassInfo]) -> None:
+    """Refuse a class table that lacks a diameter.
+
+    Raises
+    ------
+    PicksError
+        Names the classes.
+    """
+    unknown = [one.name for one in classes if not one.diameter > 0]
+    if unknown:
+        message = (
+            f"{whose}: no diameter is known of {', '.join(unknown)}; take the "
+            "class table from a model"
+        )
+        raise PicksError(message)

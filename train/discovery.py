@@ -9,15 +9,16 @@ import numpy.typing as npt
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import DepError, PicksError
-from dep.engine.formats import FORMATS, in_voxels, read_rows
-from dep.engine.formats.table import Frame, Table
+from dep.engine.formats import endings, read_rows
+from dep.engine.formats.frame import Frame
+from dep.engine.formats.table import Table
 from dep.engine.mrc import MrcHeader, read_header
 from dep.engine.volume import COMPRESSED_SUFFIXES, TOMOGRAM_SUFFIXES, tomogram_name
 from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
 from dep.train.config import ConfigError
 from dep.train.sources import match_names, same_name, some
 
-TABLES = tuple(dict.fromkeys(one.suffix for one in FORMATS.values()))
+TABLES = endings()
 SAME = 0.01  # voxels: files are written with as many digits
 ONLY = "particle"  # what a class is called that has no name
 
@@ -109,7 +110,7 @@ def discover(folder: Path) -> Found:
         msg = f"{folder}: no tomograms ({' '.join(TOMOGRAM_SUFFIXES)}) in this folder"
         raise ConfigError("\n  ".join([msg, *found.remarks]))
     for path in files:
-        if path.suffix.lower() in TABLES:
+        if path.name.lower().endswith(TABLES):
             _attach(path, headers, found)
     if not found.annotations:
         msg = (
@@ -168,7 +169,7 @@ def _attach(path: Path, headers: dict[Path, MrcHeader], found: Found) -> None:
         return
     shares = [
         share
-        for share in _shares(path, table, list(by_name))
+        for share in _shares(table, list(by_name))
         if len(by_name[share[0]]) == 1 and share[1]
     ]
     if not shares:
@@ -187,9 +188,7 @@ def _attach(path: Path, headers: dict[Path, MrcHeader], found: Found) -> None:
             found.remarks.append(f"{path}: holds the centres of {twin} again")
 
 
-def _shares(
-    path: Path, table: Table, tomograms: list[str]
-) -> Iterator[tuple[str, list[int], str]]:
+def _shares(table: Table, tomograms: list[str]) -> Iterator[tuple[str, list[int], str]]:
     """Give tomogram, rows, and what the file's name says besides the tomogram's."""
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(table.tomogram):
@@ -199,12 +198,12 @@ def _shares(
             if isinstance(found, str):
                 yield tomogram, rows[found], ""
         return
-    owner = _owner(path.stem, tomograms)
+    owner = _owner(table.name, tomograms)
     if owner is not None:
         yield (
             owner,
             list(range(len(table.label))),
-            path.stem[len(owner) :].strip(" _-."),
+            table.name[len(owner) :].strip(" _-."),
         )
 
 
@@ -240,10 +239,11 @@ def _annotation(
         rows = replace(rows, label=[f"{ONLY}{int(k)}" for k in rows.label])
     size = header.voxel_size or found.voxel_size
     binning = 1.0
-    if rows.pixel_size and size and not _alike(rows.pixel_size, size):
-        binning = float(f"{size / rows.pixel_size:.4g}")
+    pixel_size = rows.counting.pixel_size if rows.counting.plain else None
+    if pixel_size and size and not _alike(pixel_size, size):
+        binning = float(f"{size / pixel_size:.4g}")
     frame = replace(rows.frame, shape=header.shape, voxel_size=size)
-    placed = in_voxels(path, replace(rows, frame=frame))
+    placed = replace(rows, frame=frame, frames={}).as_it_counts().in_voxels(path)
     return Annotation(
         tomogram=tomogram,
         coordinates=path,

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import DepError
-from dep.engine.formats import in_voxels, read_rows
-from dep.engine.formats.table import Frame, Table
+from dep.engine.formats import read_rows
+from dep.engine.formats.frame import Frame
+from dep.engine.formats.table import Table
 from dep.engine.mrc import open_mrc, read_header
 from dep.engine.truth import truth_of
 from dep.engine.volume import tomogram_name
@@ -182,20 +183,22 @@ def _look(
     xyz, class_id = [np.zeros((0, 3))], [np.zeros(0, np.int64)]
     for pair, rows in found:
         binning = pair.source.binning or data.binning
-        if rows.pixel_size and not _alike(rows.pixel_size * binning, size):
+        pixel_size = rows.counting.pixel_size if rows.counting.plain else None
+        if pixel_size and not _alike(pixel_size * binning, size):
             result.faults.append(
                 f"{pair.coordinates}: counts in unbinned pixels of "
-                f"{rows.pixel_size:g} Å, the voxels of {path} have {size:g} Å: set "
-                f"binning = {size / rows.pixel_size:.4g} (found {binning:g})"
+                f"{pixel_size:g} Å, the voxels of {path} have {size:g} Å: set "
+                f"binning = {size / pixel_size:.4g} (found {binning:g})"
             )
             continue
         frame = replace(rows.frame, shape=header.shape, voxel_size=size)
+        one = replace(rows, frame=frame, frames={}).as_it_counts()
         try:
-            placed = in_voxels(pair.coordinates, replace(rows, frame=frame))
+            placed = one.in_voxels(pair.coordinates)
         except DepError as error:
             result.faults.append(str(error))
             continue
-        if not rows.centred:
+        if rows.counting.plain:
             placed = replace(placed, xyz=placed.xyz / binning)
         truth = truth_of(placed, table)
         result.left_out.update(truth.ignored)

@@ -5,24 +5,32 @@ from 1. There is no place for scores or names. Three columns, ``x y z``, are rea
 class 1.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dep.engine.errors import PicksError
-from dep.engine.formats.table import Frame, Table, number, whole
+from dep.engine.formats.fields import number, whole
+from dep.engine.formats.format import Conventions, Files, Format, Holds
+from dep.engine.formats.frame import Frame
+from dep.engine.formats.table import Table
 
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
 
 
-def write(picks: "Picks", stream: TextIO) -> None:
+def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:  # noqa: ARG001 - voxels need no convention
     """Write one line for each pick, best first."""
-    for class_id, (x, y, z) in zip(
-        picks.class_id.tolist(), picks.xyz.tolist(), strict=True
-    ):
-        stream.write(f"{class_id}\t{x:.3f}\t{y:.3f}\t{z:.3f}\n")
+    (one,) = picks
+    lines = [
+        f"{class_id}\t{x:.3f}\t{y:.3f}\t{z:.3f}\n"
+        for class_id, (x, y, z) in zip(
+            one.class_id.tolist(), one.xyz.tolist(), strict=True
+        )
+    ]
+    return {path: "".join(lines)}
 
 
 def read(path: Path, frame: Frame) -> Table:
@@ -63,3 +71,12 @@ def read(path: Path, frame: Frame) -> Table:
         frame,
         numbered=True,
     )
+
+
+FORMAT = Format(
+    title="DeepETPicker coordinates",
+    pattern="{name}.coords",
+    holds=Holds.CLASS,
+    write=write,
+    read=read,
+)

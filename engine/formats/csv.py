@@ -7,13 +7,18 @@ one class is in question, the rows need not say it.
 """
 
 import csv
+from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dep.engine.errors import PicksError
-from dep.engine.formats.table import Frame, Table, number, whole
+from dep.engine.formats.fields import number, whole
+from dep.engine.formats.format import Conventions, Files, Format, Holds
+from dep.engine.formats.frame import Frame
+from dep.engine.formats.table import Table
 
 if TYPE_CHECKING:
     import _csv
@@ -23,16 +28,19 @@ if TYPE_CHECKING:
 COLUMNS = ("tomogram", "class", "x", "y", "z", "score")
 
 
-def write(picks: "Picks", stream: TextIO) -> None:
-    """Write one row for each pick, best first."""
+def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:  # noqa: ARG001 - voxels need no convention
+    """Write one row for each pick, best first in each tomogram."""
+    stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for name, (x, y, z), score in zip(
-        picks.class_names, picks.xyz.tolist(), picks.score.tolist(), strict=True
-    ):
-        writer.writerow(
-            (picks.tomogram, name, f"{x:.3f}", f"{y:.3f}", f"{z:.3f}", f"{score:.4f}")
-        )
+    for one in picks:
+        for name, (x, y, z), score in zip(
+            one.class_names, one.xyz.tolist(), one.score.tolist(), strict=True
+        ):
+            writer.writerow(
+                (one.tomogram, name, f"{x:.3f}", f"{y:.3f}", f"{z:.3f}", f"{score:.4f}")
+            )
+    return {path: stream.getvalue()}
 
 
 def read(path: Path, frame: Frame) -> Table:
@@ -98,3 +106,12 @@ def _read(path: Path, rows: "_csv.Reader", frame: Frame) -> Table:
         frame,
         numbered,
     )
+
+
+FORMAT = Format(
+    title="CSV",
+    pattern="{name}.csv",
+    holds=Holds.SCORE | Holds.CLASS | Holds.CLASS_NAME | Holds.TOMOGRAM | Holds.SEVERAL,
+    write=write,
+    read=read,
+)

@@ -15,28 +15,23 @@ is ``rlnAutopickFigureOfMerit``. The optics block knows what a picker can know: 
 group and ``rlnImagePixelSize``, the voxel size of the picked tomogram in ångström.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dep.engine.errors import PicksError
-from dep.engine.formats import star_text
-from dep.engine.formats.table import LARGEST, Frame, frame_comment
+from dep.engine.formats import star_reader, star_text
+from dep.engine.formats.comment import frame_comments
+from dep.engine.formats.format import Conventions, Files, Format
 
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
 
-CENTRED = (
-    "rlnCenteredCoordinateXAngst",
-    "rlnCenteredCoordinateYAngst",
-    "rlnCenteredCoordinateZAngst",
-)
 VERSION = "# version 50001"  # what RELION 5.0 writes above each block
 
 
-def write(picks: "Picks", stream: TextIO) -> None:
+def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
     """Write the blocks ``data_optics`` and ``data_particles``, best first.
 
     Raises
@@ -44,66 +39,49 @@ def write(picks: "Picks", stream: TextIO) -> None:
     PicksError
         The tomogram's shape or voxel size is unknown.
     """
-    half, voxel_size = _frame(picks.tomogram, Frame(picks.shape, picks.voxel_size))
-    stream.write(f"{frame_comment(picks)}\n\n{VERSION}\n\n")
-    star_text.write_loop(
-        stream,
+    sizes: dict[float, int] = {}
+    rows: list[str] = []
+    for one in picks:
+        frame = how.frame_of(one)
+        centre = frame.need_centre(one.tomogram, "RELION 5", how.centre)
+        voxel_size = frame.need_voxel_size(one.tomogram, "RELION 5")
+        group = sizes.setdefault(voxel_size, len(sizes) + 1)
+        centred = (one.xyz.astype(np.float64) - centre) * voxel_size
+        name = star_text.quote(one.tomogram)
+        rows += [
+            f"{name} {x:.3f} {y:.3f} {z:.3f} {label} {group} {score:.4f}"
+            for (x, y, z), label, score in zip(
+                centred.tolist(),
+                one.class_id.tolist(),
+                one.score.tolist(),
+                strict=True,
+            )
+        ]
+    optics = star_text.loop(
         "optics",
         ("rlnOpticsGroup", "rlnOpticsGroupName", "rlnImagePixelSize"),
-        [("1", "opticsGroup1", f"{voxel_size:.6f}")],
+        [f"{group} opticsGroup{group} {size:.6f}" for size, group in sizes.items()],
     )
-    stream.write(f"{VERSION}\n\n")
-    name = star_text.quote(picks.tomogram)
-    centred = (picks.xyz.astype(np.float64) - half) * voxel_size
-    star_text.write_loop(
-        stream,
+    particles = star_text.loop(
         "particles",
         (
             star_text.TOMOGRAM,
-            *CENTRED,
+            *star_text.CENTRED,
             star_text.CLASS,
             "rlnOpticsGroup",
             star_text.SCORE,
         ),
-        (
-            (name, f"{x:.3f}", f"{y:.3f}", f"{z:.3f}", str(label), "1", f"{score:.4f}")
-            for (x, y, z), label, score in zip(
-                centred.tolist(),
-                picks.class_id.tolist(),
-                picks.score.tolist(),
-                strict=True,
-            )
-        ),
+        rows,
     )
+    text = f"{frame_comments(picks)}\n{VERSION}\n\n{optics}{VERSION}\n\n{particles}"
+    return {path: text}
 
 
-def to_voxels(
-    path: Path, centred: NDArray[np.float64], frame: Frame
-) -> NDArray[np.float64]:
-    """Turn centred ångström (n, 3) into voxels of the tomogram.
-
-    Raises
-    ------
-    PicksError
-        The tomogram's shape or voxel size is unknown, or the voxel size is so small
-        that coordinates are lost.
-    """
-    half, voxel_size = _frame(str(path), frame)
-    with np.errstate(over="ignore"):
-        voxels: NDArray[np.float64] = centred / voxel_size + half
-    if len(voxels) and not np.abs(voxels).max() <= LARGEST:
-        message = f"{path}: coordinates in voxels of {voxel_size:g} Å are not finite"
-        raise PicksError(message)
-    return voxels
-
-
-def _frame(name: str, frame: Frame) -> tuple[NDArray[np.float64], float]:
-    """Give half the size (x, y, z) in voxels, and the voxel size in ångström."""
-    if frame.shape is None or frame.voxel_size is None:
-        message = (
-            f"{name}: RELION 5 counts coordinates from the tomogram's centre, but its "
-            "shape or voxel size is unknown; give both (shape=..., voxel_size=... in "
-            "Python, --shape X,Y,Z and --voxel-size with dep evaluate)"
-        )
-        raise PicksError(message)
-    return np.array(frame.shape[::-1], np.float64) / 2, frame.voxel_size
+FORMAT = Format(
+    title="RELION 5 particles",
+    pattern="{name}.star",
+    holds=star_text.HOLDS,
+    write=write,
+    read=star_reader.read,
+    recognise=star_reader.recognise(star_text.CENTRED[0]),
+)

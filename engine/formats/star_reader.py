@@ -4,6 +4,8 @@ The two conventions are told apart by their columns.
 """
 
 import contextlib
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import PicksError
-from dep.engine.formats import relion5, star, star_text
-from dep.engine.formats.table import LARGEST, Frame, Table, comment_frame, number, whole
+from dep.engine.formats import star_text
+from dep.engine.formats.comment import comment_frames
+from dep.engine.formats.fields import LARGEST, number, whole
+from dep.engine.formats.frame import Counting, Frame
+from dep.engine.formats.table import Table
 
 if TYPE_CHECKING:
     from gemmi import cif
 
 TOMOGRAM_ALIASES = (star_text.TOMOGRAM, "rlnMicrographName")
 # Å; RELION 4 writes it among the optics, and counts coordinates in such pixels.
+CENTRED = Counting(angstrom=True, centred=True)
 UNBINNED = "rlnTomoTiltSeriesPixelSize"
+
+
+def recognise(tag: str) -> Callable[[bytes], bool]:
+    """Make a test of a file's head: whether it has a column of this name."""
+    column = re.compile(rb"^\s*_" + tag.encode() + rb"\b", re.M)
+    return lambda head: column.search(head) is not None
 
 
 def read(path: Path, frame: Frame) -> Table:
@@ -34,9 +46,15 @@ def read(path: Path, frame: Frame) -> Table:
     from gemmi import cif
 
     text = path.read_text(encoding="utf-8-sig")
-    own = comment_frame(text)
+    frames = comment_frames(text)
+    own = next(iter(frames.values()), Frame())  # all have the same class table
+    if len(frames) > 1:
+        frames = {name: frame.or_else(one) for name, one in frames.items()}
+        own = Frame(classes=own.classes)
     # Numbers count in the file's own class table, whatever the reader's is.
     frame = replace(frame.or_else(own), classes=own.classes or frame.classes)
+    only = next(iter(frames)) if len(frames) == 1 else ""
+    known = frames if len(frames) > 1 else {}
     text, empty = _without_empty_loops(text)
     try:
         document = cif.read_string(text)
@@ -44,22 +62,25 @@ def read(path: Path, frame: Frame) -> Table:
         message = f"{path}: not a STAR file ({error})"
         raise PicksError(message) from error
     for block in document:
-        for tags in (relion5.CENTRED, star.VOXELS):
+        for tags in (star_text.CENTRED, star_text.VOXELS):
             column = block.find_loop("_" + tags[0])
             if len(column) == 0:
                 continue
             many = len(column)
             xyz = np.stack([_numbers(path, block, tag, many) for tag in tags], axis=1)
+            counting = (
+                CENTRED
+                if tags is star_text.CENTRED
+                else Counting(pixel_size=_unbinned(path, document))
+            )
             table = _table(path, block, xyz, frame)
-            if tags is relion5.CENTRED:
-                return replace(table, centred=True)
-            return replace(table, pixel_size=_unbinned(path, document))
-    if any(tag in empty for tag in (relion5.CENTRED[0], star.VOXELS[0])):
+            return replace(table, counting=counting, frames=known)
+    if any(tag in empty for tag in (star_text.CENTRED[0], star_text.VOXELS[0])):
         nothing = np.zeros((0, 3))
-        return Table(nothing, [], np.zeros(0), [], frame, numbered=True)
+        return Table(nothing, [], np.zeros(0), [], frame, numbered=True, name=only)
     message = (
-        f"{path}: no coordinates; expected columns {', '.join(star.VOXELS)} or "
-        f"{', '.join(relion5.CENTRED)}"
+        f"{path}: no coordinates; expected columns {', '.join(star_text.VOXELS)} or "
+        f"{', '.join(star_text.CENTRED)}"
     )
     raise PicksError(message)
 

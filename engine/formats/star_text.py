@@ -2,28 +2,33 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TextIO
 
 from dep.engine.errors import PicksError
+from dep.engine.formats.format import Holds
 
 TOMOGRAM, CLASS, SCORE = "rlnTomoName", "rlnClassNumber", "rlnAutopickFigureOfMerit"
+VOXELS = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
+CENTRED = (
+    "rlnCenteredCoordinateXAngst",
+    "rlnCenteredCoordinateYAngst",
+    "rlnCenteredCoordinateZAngst",
+)
+# Class names are kept in our comment line, and in no column.
+HOLDS = Holds.SCORE | Holds.CLASS | Holds.CLASS_NAME | Holds.TOMOGRAM | Holds.SEVERAL
 # A word that no STAR reader takes for a number, a comment or a keyword.
 _WORD = re.compile(r"(?!(data|save)_|(loop|stop|global)_$)[A-Za-z][\w.+\-/:]*", re.I)
 
 
-def write_loop(
-    stream: TextIO, block: str, tags: Sequence[str], rows: Iterable[Sequence[str]]
-) -> None:
-    """Write one block with one loop, each tag with its column's number as RELION does.
+def loop(block: str, tags: Sequence[str], rows: Iterable[str]) -> str:
+    """Write one block with one loop of rows, tags numbered as RELION does.
 
     A loop without rows is not valid STAR for every reader, yet RELION writes and reads
     it so; ours does as well.
     """
-    stream.write(f"data_{block}\n\nloop_\n")
-    for column, tag in enumerate(tags, start=1):
-        stream.write(f"_{tag} #{column}\n")
-    stream.writelines(" ".join(row) + "\n" for row in rows)
-    stream.write("\n")
+    head = f"data_{block}\n\nloop_\n" + "".join(
+        f"_{tag} #{column}\n" for column, tag in enumerate(tags, start=1)
+    )
+    return head + "".join(f"{row}\n" for row in rows) + "\n"
 
 
 def quote(text: str) -> str:

@@ -1,41 +1,19 @@
 """The rows of a coordinate file, before they become picks of one tomogram."""
 
-import json
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.card import MAX_CLASSES, ClassInfo
 from dep.engine.errors import PicksError
-from dep.engine.mrc import MAX_EDGE
+from dep.engine.formats.frame import VOXELS, Centre, Counting, Frame
 
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
-
-COMMENT = "# dep: "
-LARGEST = float(np.finfo(np.float32).max)  # of what picks hold
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Where coordinates live: shape (z, y, x) in voxels, voxel size in Å, classes."""
-
-    shape: tuple[int, int, int] | None = None
-    voxel_size: float | None = None
-    classes: tuple[ClassInfo, ...] | None = None
-
-    def or_else(self, other: "Frame") -> "Frame":
-        """Fill what this frame does not know from another."""
-        return Frame(
-            self.shape or other.shape,
-            self.voxel_size or other.voxel_size,
-            self.classes or other.classes,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +23,7 @@ class Table:
     Attributes
     ----------
     xyz : (n, 3) float64
-        x, y, z in voxels, the centre of the first voxel is 0.
+        x, y, z as `counting` says; by default in voxels, the first one's centre is 0.
     label : list of str
         Class name or number of each row; numbers count from 1.
     score : (n,) float64
@@ -53,13 +31,15 @@ class Table:
     tomogram : list of str
         Of each row; empty strings where the file does not say.
     frame : Frame
-        What the file says of the tomogram and its classes.
+        What the file, or who reads it, says of its tomograms and classes.
     numbered : bool
         Labels are numbers into the class table, not names.
-    centred : bool
-        `xyz` is still in ångström from the tomogram's centre (RELION 5).
-    pixel_size : float or None
-        Å, of the pixels that `xyz` counts in, where the file says (RELION 4).
+    counting : Counting
+        How the file counts coordinates.
+    frames : mapping of str to Frame
+        What the file says of each tomogram, by name, before `frame`.
+    name : str
+        What its tomogram is called where the file does not say; empty: as the file.
     """
 
     xyz: NDArray[np.float64]
@@ -68,8 +48,44 @@ class Table:
     tomogram: list[str]
     frame: Frame
     numbered: bool
-    centred: bool = False
-    pixel_size: float | None = None
+    counting: Counting = VOXELS
+    frames: Mapping[str, Frame] = field(default_factory=dict)
+    name: str = ""
+
+    def frame_of(self, tomogram: str) -> Frame:
+        """Say what is known of one of the tomograms."""
+        return self.frames.get(tomogram, Frame()).or_else(self.frame)
+
+    def in_voxels(self, path: Path, centre: Centre = "half") -> "Table":
+        """Count coordinates in voxels of each row's own tomogram.
+
+        Raises
+        ------
+        PicksError
+            A shape or voxel size that this needs is unknown.
+        """
+        if self.counting == VOXELS:
+            return self
+        if not self.frames:
+            xyz = self.counting.to_voxels(path, self.xyz, self.frame, centre)
+        else:
+            xyz = np.empty_like(self.xyz)
+            for name, rows in self.rows_by_tomogram().items():
+                xyz[rows] = self.counting.to_voxels(
+                    path, self.xyz[rows], self.frame_of(name), centre
+                )
+        return replace(self, xyz=xyz, counting=VOXELS)
+
+    def as_it_counts(self) -> "Table":
+        """Leave pixels from the first one as they are, whatever their size."""
+        return replace(self, counting=VOXELS) if self.counting.plain else self
+
+    def rows_by_tomogram(self) -> dict[str, list[int]]:
+        """Give the numbers of each tomogram's rows, in the order of the file."""
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self.tomogram):
+            rows.setdefault(name, []).append(row)
+        return rows
 
     def of_tomogram(self, path: Path, wanted: str | None) -> tuple[str, "Table"]:
         """Take the rows of one tomogram.
@@ -81,7 +97,7 @@ class Table:
         """
         names = list(dict.fromkeys(self.tomogram))
         if names in ([], [""]):
-            return wanted or path.stem, self
+            return wanted or self.name or path.stem, self
         if wanted is None:
             if len(names) > 1:
                 message = (
@@ -137,7 +153,8 @@ class Table:
         name, rows = self.of_tomogram(path, tomogram)
         if classes and rows.numbered and rows.frame.classes:
             rows = rows.named(path, rows.frame.classes)
-        known = classes or self.frame.classes or _invent(path, rows)
+        frame = rows.frame_of(name if name in rows.frames else "")
+        known = classes or frame.classes or _invent(path, rows)
         order = np.argsort(-rows.score, kind="stable")
         return Picks(
             xyz=rows.xyz[order].astype(np.float32),
@@ -145,8 +162,8 @@ class Table:
             score=rows.score[order].astype(np.float32),
             classes=known,
             tomogram=name,
-            shape=rows.frame.shape,
-            voxel_size=rows.frame.voxel_size,
+            shape=frame.shape,
+            voxel_size=frame.voxel_size,
         )
 
 

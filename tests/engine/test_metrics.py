@@ -141,6 +141,7 @@ vesicle,14,183.378,90.213,61.024,58.931,35.716,-132.108,1
 """
 
 
+@pytest.mark.filterwarnings("ignore::dep.engine.formats.LossWarning")
 class TestTruth:
     def picks(self, **changes):
         return Picks(
