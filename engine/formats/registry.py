@@ -51,7 +51,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dep.engine.errors import PicksError
-from dep.engine.formats import coords, csv, relion5, star
+from dep.engine.formats import (
+    cmm,
+    coords,
+    copick,
+    csv,
+    deepfinder,
+    dynamo,
+    eman2,
+    imod,
+    portal,
+    relion5,
+    star,
+)
 from dep.engine.formats.format import Format, Holds
 
 if TYPE_CHECKING:
@@ -64,6 +76,13 @@ FORMATS: dict[str, Format] = {
     "star": star.FORMAT,
     "csv": csv.FORMAT,
     "coords": coords.FORMAT,
+    "dynamo": dynamo.FORMAT,
+    "eman2": eman2.FORMAT,
+    "imod": imod.FORMAT,
+    "deepfinder": deepfinder.FORMAT,
+    "copick": copick.FORMAT,
+    "portal": portal.FORMAT,
+    "cmm": cmm.FORMAT,
 }
 
 

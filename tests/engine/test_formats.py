@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dep.engine import ClassInfo, Picks, PicksError
-from dep.engine.formats import FORMATS, format_of
+from dep.engine.formats import format_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::dep.engine.formats.LossWarning")
 CLASSES = (ClassInfo("1bxn", 122.0), ClassInfo("big one", 216.5))
@@ -40,7 +40,7 @@ def star(path):
     return starfile.read(path, always_dict=True, parse_as_string=["rlnTomoName"])
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", SUFFIX)
 @pytest.mark.parametrize("n", [0, 1, 7, 300])
 def test_what_is_written_is_read_back(tmp_path, form, n):
     picks = picks_of(n)
@@ -209,7 +209,7 @@ def test_coords_of_three_columns_are_of_one_class(tmp_path):
     xyz=st.lists(
         st.tuples(*[st.floats(-1e4, 1e4, width=32)] * 3), min_size=1, max_size=20
     ),
-    form=st.sampled_from(list(FORMATS)),
+    form=st.sampled_from(list(SUFFIX)),
 )
 def test_any_coordinate_survives(tmp_path_factory, xyz, form):
     path = tmp_path_factory.mktemp("any") / f"a{SUFFIX[form]}"
