@@ -38,7 +38,7 @@ class RuleResult:
 
     name: str
     beta: float
-    figures: dict[str, float | int | None]
+    figures: dict[str, Any]
     per_class: dict[str, Rates]
     weights: dict[str, float] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)

@@ -39,9 +39,10 @@ from dep.engine.evaluation.events import Events
 from dep.engine.evaluation.ratios import Array, rates, share
 from dep.engine.evaluation.rule import RuleResult
 from dep.engine.metrics import Rates
-from dep.engine.volume import open_volume, tomogram_name
+from dep.engine.volume import open_volume
 
 SOURCE = "arXiv:2203.10035 and the organisers' eval.py"
+_ENDINGS = (".mrc", ".mrc.gz", ".mrc.bz2", ".map", ".rec")
 # A voxel and its neighbours by a face; x, y, z.
 _CROSS = ((0, 0, 0), *((0, 0, s) for s in (-1, 1)), *((0, s, 0) for s in (-1, 1)))
 _CROSS += tuple((s, 0, 0) for s in (-1, 1))
@@ -63,7 +64,11 @@ def occupancies_of(path: Path, cases: Cases) -> list[Path]:
             )
             raise TomogramError(message)
         return [path]
-    there = {tomogram_name(one): one for one in sorted(path.iterdir())}
+    there: dict[str, Path] = {}
+    for case in cases.each:
+        for ending in _ENDINGS:
+            if (path / f"{case.tomogram}{ending}").is_file():
+                there.setdefault(case.tomogram, path / f"{case.tomogram}{ending}")
     lacking = [one.tomogram for one in cases.each if one.tomogram not in there]
     if lacking:
         message = (

@@ -1,0 +1,140 @@
+"""Which files of a folder hold coordinates, and which rows belong to which tomogram."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dep.engine.errors import PicksError
+from dep.engine.formats import FORMATS, endings, format_of, read_rows
+from dep.engine.formats.frame import Frame
+from dep.engine.formats.table import Table
+
+# Of one tomogram's files the first of these is read: STAR files know the class table.
+_PREFERRED = (".star", ".csv")
+# What programs write beside coordinates: dep's run record, RELION's sets and tomograms.
+_NOT_COORDINATES = ("run.json", "optimisation_set.star", "tomograms.star")
+_HEAD = 65536  # bytes by which a format is told
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The rows of one tomogram in a file, as the file counts them.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    tomogram : str
+        What the file calls it; the file's own name where it does not say.
+    table : Table
+        Its rows.
+    """
+
+    path: Path
+    tomogram: str
+    table: Table
+
+
+def coordinate_files(path: Path) -> list[Path]:
+    """List the files to read: one file as it is, or those of a folder.
+
+    Of a tomogram that a folder has in several formats one is taken: STAR, then CSV,
+    then the others.
+
+    Raises
+    ------
+    PicksError
+        A folder without any.
+    """
+    if not path.is_dir() or any(
+        one.is_root is not None and one.is_root(path) for one in FORMATS.values()
+    ):
+        return [path]
+    best: dict[str, tuple[int, Path]] = {}
+    for file in sorted(path.iterdir()):
+        if not _holds_coordinates(file):
+            continue
+        name = FORMATS[format_of(file)].name_of(file)
+        suffix = file.suffix.lower()
+        rank = _PREFERRED.index(suffix) if suffix in _PREFERRED else len(_PREFERRED)
+        if name not in best or rank < best[name][0]:
+            best[name] = (rank, file)
+    if not best:
+        message = f"{path}: no coordinate files ({', '.join(endings())}) in this folder"
+        raise PicksError(message)
+    return [file for _, file in best.values()]
+
+
+def _holds_coordinates(file: Path) -> bool:
+    name = file.name.lower()
+    if name.startswith(".") or name.endswith(_NOT_COORDINATES) or not file.is_file():
+        return False
+    fitting = [
+        one
+        for one in FORMATS.values()
+        if any(name.endswith(ending.lower()) for ending in one.endings)
+    ]
+    if not fitting:
+        return False
+    if any(one.recognise is None for one in fitting):
+        return True
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError:
+        return True  # reading it says what is wrong
+    # A STAR file of someone else's is an error to be told; other JSON is not ours.
+    return file.suffix.lower() != ".json" or any(
+        one.recognise is not None and one.recognise(head) for one in fitting
+    )
+
+
+def rows_of(
+    paths: Iterable[Path], frame: Frame, wanted: str | None = None
+) -> dict[str, Rows]:
+    """Read files and sort their rows by tomogram.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files.
+    frame : Frame
+        What the user says of the tomograms.
+    wanted : str, optional
+        The one tomogram to take. One file that does not name its tomogram is of this.
+
+    Raises
+    ------
+    PicksError
+        A file that cannot be read, a tomogram in two files, or no rows of the one
+        wanted.
+    """
+    paths = list(paths)
+    found: dict[str, Rows] = {}
+    for path in paths:
+        table = read_rows(path, None, frame)
+        by_name = table.rows_by_tomogram() or {"": []}
+        for name, rows in by_name.items():
+            own = name or (wanted if len(paths) == 1 else None) or table.name
+            if own in found:
+                message = (
+                    f"{path}: holds the tomogram {own}, and so does "
+                    f"{found[own].path}; expected each in one file"
+                )
+                raise PicksError(message)
+            part = table if len(by_name) == 1 else table.only(rows)
+            found[own] = Rows(path, own, part)
+    if wanted is None:
+        return found
+    if wanted not in found:
+        where = paths[0] if len(paths) == 1 else f"{len(paths)} files"
+        message = f"{where}: no tomogram {wanted!r}; there is {some(found)}"
+        raise PicksError(message)
+    return {wanted: found[wanted]}
+
+
+def some(names: Iterable[str], most: int = 5) -> str:
+    """Name a few of many."""
+    names = list(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
