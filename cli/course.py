@@ -219,6 +219,8 @@ def _success(job: Job, picks: "Picks") -> Entry:
         "status": "picked",
         "picks": len(picks),
         "classes": picks.counts(),
+        "size_xyz": None if picks.shape is None else list(picks.shape[::-1]),
+        "voxel_size": picks.voxel_size,
         "outputs": {form: path.name for form, path in job.outputs.items()},
         "warnings": list(picks.warnings),
         "stats": picks.stats.to_dict() if picks.stats else None,

@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from dep import __version__
-from dep.cli import bench, doctor, evaluate, export, info, label, pick, simulate, train
+from dep.cli import (
+    bench,
+    doctor,
+    evaluate,
+    export,
+    info,
+    label,
+    pick,
+    report,
+    simulate,
+    train,
+)
 from dep.cli.wording import spell_out_what_the_terminal_lacks
 
 
@@ -30,6 +41,7 @@ app = _Program(
 )
 
 app.command("pick")(pick.pick)
+app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("label")(label.label)

@@ -218,6 +218,14 @@ def pick(
             rich_help_panel=OUTPUT_OPTIONS,
         ),
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Write DIR/report.html: counts, scores, slices with picks.",
+            rich_help_panel=OUTPUT_OPTIONS,
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -283,6 +291,7 @@ def pick(
         write_outputs,
     )
     from dep.cli.progress import reporting
+    from dep.cli.report import need_pictures, write_page
     from dep.cli.run_log import NAME, RunLog
 
     if overwrite and resume:
@@ -294,6 +303,8 @@ def pick(
     if quiet and verbose:
         message = "--quiet and --verbose exclude each other"
         raise UsageError(message)
+    if report:
+        need_pictures("--report")
     suffixes = suffixes_of(formats, picture)
     jobs = plan(find_tomograms(tomograms), out, suffixes)
     check_folder(out)
@@ -328,6 +339,7 @@ def pick(
             jobs, record.entries(), identity, overwrite=overwrite, resume=resume
         )
         make_folder(out)
+        record.models[picker.card.weights_digest] = picker.card.to_dict()
         course = Course(todo, check_name, record, identity, writing)
         outcomes = picker.pick_many(course.tomograms(), progress=course.told, **choices)
         # The bar goes first: closing may wait for a layer of the network.
@@ -348,5 +360,9 @@ def pick(
         from dep.cli.tables import show_run
 
         show_run(Console(highlight=False), entries, skipped, verbose)
+    if report:
+        page = write_page(out, quiet=quiet)
+        if not (quiet or as_json):
+            typer.echo(f"report: {page}")
     if failures:
         raise typer.Exit(FAILED)

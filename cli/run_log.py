@@ -36,12 +36,15 @@ class RunLog:
         Of `run.json`.
     command
         The command line of this run.
+    models
+        Cards of the models that picked in this run, by the digest of their weights.
     """
 
     path: Path
     command: tuple[str, ...]
     started: str = field(default_factory=lambda: now())
     mine: dict[str, Entry] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
 
     def entries(self) -> dict[str, Entry]:
         """Read what the folder's runs have recorded so far, by output name.
@@ -51,11 +54,16 @@ class RunLog:
         UsageError
             When the file there cannot be read or is not a record of ours.
         """
+        return self._read()[0]
+
+    def _read(self) -> tuple[dict[str, Entry], dict[str, Any]]:
+        """Give the entries by output name, and the cards of the models."""
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
             entries = dict(document["tomograms"])
+            models = dict(document.get("models", {}))
         except FileNotFoundError:
-            return {}
+            return {}, {}
         except OSError as error:
             message = f"{self.path}: cannot be read ({error.strerror or error})"
             raise UsageError(message) from error
@@ -65,7 +73,7 @@ class RunLog:
             if not isinstance(entry, dict) or not isinstance(entry.get("status"), str):
                 why = f"the entry {name!r} has no status"
                 raise self._foreign(why)
-        return entries
+        return entries, models
 
     def _foreign(self, why: str) -> UsageError:
         return UsageError(
@@ -78,7 +86,9 @@ class RunLog:
         self.mine.update(entries)
         with _lock(self.path.parent):
             document = self.document(status)
-            document["tomograms"] = {**self.entries(), **self.mine}
+            entries, models = self._read()
+            document["tomograms"] = {**entries, **self.mine}
+            document["models"] = {**models, **self.models}
             text = to_json(document, indent=1, encoding="utf-8") + "\n"
             with atomic_text(self.path) as stream:
                 stream.write(text)
@@ -92,6 +102,7 @@ class RunLog:
             "started": self.started,
             "ended": None if status == "running" else now(),
             "status": status,
+            "models": self.models,
             "tomograms": self.mine,
         }
 

@@ -48,5 +48,9 @@ class PicksError(DepError):
     """A coordinate file that cannot be read or written."""
 
 
+class ReportError(DepError):
+    """A folder of picks that no report can be made of."""
+
+
 class StoppedError(DepError):
     """The caller asked to stop before everything was picked."""
