@@ -169,7 +169,7 @@ def evaluate(
         diameter=common_size,
         diameters=sizes,
         tomogram=tomogram,
-        shape=_size(shape),
+        shape=shape_of(shape),
         voxel_size=voxel_size,
         contest=_contest_classes(rule),
         common=common,
@@ -200,7 +200,7 @@ def evaluate(
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 
-def _size(words: str | None) -> tuple[int, int, int] | None:
+def shape_of(words: str | None) -> tuple[int, int, int] | None:
     """Read X,Y,Z as a shape (z, y, x).
 
     Raises

@@ -11,6 +11,7 @@ import typer
 from dep import __version__
 from dep.cli import (
     bench,
+    compare,
     doctor,
     evaluate,
     export,
@@ -43,6 +44,7 @@ app = _Program(
 app.command("pick")(pick.pick)
 app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("info")(info.info)
 app.command("label")(label.label)
 app.command("train")(train.train)
