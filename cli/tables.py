@@ -55,6 +55,9 @@ def show_run(
         console.print()
         if verbose:
             _show_details(console, next(iter(picked.values())))
+            for words in _tile_plans(picked.values()):
+                console.print(words, markup=False, soft_wrap=True)
+            console.print()
     for note in _notes(picked.values()):
         console.print(f"[yellow]note:[/yellow] {escape(note)}", soft_wrap=True)
     if skipped and not entries:
@@ -114,6 +117,27 @@ def _computed(entries: "Iterable[Entry]") -> str:
         f"stages overlap; {tiles} tiles{more} with {one['runtime']} ({one['device']}, "
         f"{one['precision']}, {one['threads']} threads)"
     )
+
+
+def _tile_plans(entries: "Iterable[Entry]") -> list[str]:
+    """Say how tomograms were cut, once for those that were cut alike."""
+    alike: dict[str, int] = {}
+    for entry in entries:
+        one = entry["stats"]
+        edges = " x ".join(str(edge) for edge in reversed(one["tile"]))
+        all_tiles = one["tiles"] + one.get("skipped_tiles", 0)
+        each = one["computed_voxels"] / one["owned_voxels"]
+        words = (
+            f"tiles: {all_tiles} of {edges} voxels (x, y, z), margin {one['margin']}; "
+            f"{each:.2f} voxels computed for each of the tomogram's"
+        )
+        alike[words] = alike.get(words, 0) + 1
+    if len(alike) == 1:
+        return list(alike)
+    return [
+        f"{words} ({many} tomogram{'' if many == 1 else 's'})"
+        for words, many in alike.items()
+    ]
 
 
 def _show_details(console: "Console", entry: "Entry") -> None:

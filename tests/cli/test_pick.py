@@ -55,6 +55,19 @@ def test_the_table_counts_picks_by_class(pick, tomogram):
     assert any(line[:1] == ["total"] for line in lines)
 
 
+def test_verbose_says_how_tomograms_were_cut(pick, tomogram):
+    said = pick(tomogram, "--verbose").out
+    stats = json.loads(pick(tomogram, "--overwrite", "--json").out)["tomograms"][
+        "TS_01"
+    ]["stats"]
+    edges = " x ".join(str(edge) for edge in reversed(stats["tile"]))
+    each = stats["computed_voxels"] / stats["owned_voxels"]
+    assert (
+        f"tiles: {stats['tiles']} of {edges} voxels (x, y, z), margin "
+        f"{stats['margin']}; {each:.2f} voxels computed"
+    ) in said
+
+
 def test_the_run_is_recorded(pick, tomogram, tmp_path):
     pick(tomogram, "--t-lm", "0.06")
     run = read_run(tmp_path / "out")
