@@ -107,19 +107,23 @@ def read(path: Path, frame: Frame) -> Table:
         message = f"{path}: not an IMOD model: {error}"
         raise PicksError(message) from error
     named = any(one.name for one in model.objects)
-    label: list[str] = []
-    for number, one in enumerate(model.objects, start=1):
-        name = (one.name or f"object {number}") if named else str(number)
-        label += [name] * len(one.points)
+    names = [
+        (one.name or f"object {number}") if named else str(number)
+        for number, one in enumerate(model.objects, start=1)
+    ]
+    label = [
+        name
+        for name, one in zip(names, model.objects, strict=True)
+        for _ in range(len(one.points))
+    ]
     none = ModelObject("", np.zeros((0, 3), np.float32), np.zeros(0, np.float32))
     points = np.concatenate([one.points for one in (none, *model.objects)])
     score = np.concatenate([one.values for one in (none, *model.objects)])
-    classes = dict.fromkeys(one.name for one in model.objects if one.name)
     counts = counting(model.pixel_size, frame)
     own = Frame(
         _shape(model) if counts == VOXELS else None,
         model.pixel_size,
-        tuple(ClassInfo(name, 0.0) for name in classes) if named else None,
+        tuple(ClassInfo(name, 0.0) for name in dict.fromkeys(names)) if named else None,
     )
     return Table(
         points.astype(np.float64) - CORNER + np.array(model.shift),

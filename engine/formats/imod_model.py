@@ -258,7 +258,10 @@ def decode(data: bytes) -> Model:
         objects,
         _text(name),
         size,
-        pixel_size * scale if scale and 0 < pixel_size < np.inf else None,
+        # Six digits: the file has seven, and 0.1 nm would not be 1 Å.
+        float(f"{pixel_size * scale:.6g}")
+        if scale and 0 < pixel_size < np.inf
+        else None,
         (shift[0], shift[1], shift[2]),
         of_image,
     )
