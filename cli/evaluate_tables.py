@@ -57,33 +57,41 @@ def _show_classes(report: "Report", console: "Console") -> None:
     )
     total = report.total
 
-    def row(
-        label: str, key: str, rates: "Rates", average_precision: float | None
-    ) -> None:
-        shares = [f"{rates.precision:.3f}", f"{rates.recall:.3f}", f"{rates.f1:.3f}"]
-        ends = [
-            report.interval(f"figures.{key}.{name}")
-            for name in ("precision", "recall", "f1")
-        ]
-        cells = [
-            share if pair is None else f"{share} [dim]{pair[0]:.2f}-{pair[1]:.2f}[/dim]"
-            for share, pair in zip(shares, ends, strict=True)
-        ]
+    def row(label: str, rates: "Rates", average_precision: float | None) -> None:
+        cells = [f"{rates.precision:.3f}", f"{rates.recall:.3f}", f"{rates.f1:.3f}"]
         if weighted:
             cells.append(f"{rates.f_beta(report.beta):.3f}")
         cells.append("" if average_precision is None else f"{average_precision:.3f}")
         counts = (rates.hits, rates.picks, rates.particles)
         table.add_row(label, *cells, *(str(count) for count in counts))
 
-    row(
-        *("[bold]localisation[/bold]", "localisation", total.localisation),
-        report.curve.average_precision,
-    )
+    row("[bold]localisation[/bold]", total.localisation, report.curve.average_precision)
     for name, rates in zip(total.classes, total.per_class, strict=True):
         curve = report.class_curves[name]
-        row(escape(name), f"per_class.{name}", rates, curve.average_precision)
+        row(escape(name), rates, curve.average_precision)
     if len(total.classes) > 1:
-        row("pooled classes", "pooled", total.pooled, None)
+        row("pooled classes", total.pooled, None)
+    console.print(table)
+    console.print()
+    if report.intervals is not None:
+        _show_intervals(report, console)
+
+
+def _show_intervals(report: "Report", console: "Console") -> None:
+    table = plain_table("95 % intervals", "precision", "recall", "F1")
+    keys = {
+        "localisation": "localisation",
+        **{escape(name): f"per_class.{name}" for name in report.total.classes},
+        **({"pooled classes": "pooled"} if len(report.total.classes) > 1 else {}),
+        "mean of classes": "macro",
+    }
+    for label, key in keys.items():
+        pairs = [
+            report.interval(f"figures.{key}.{name}")
+            for name in ("precision", "recall", "f1")
+        ]
+        cells = ["-" if p is None else f"{p[0]:.3f} to {p[1]:.3f}" for p in pairs]
+        table.add_row(label, *cells)
     console.print(table)
     console.print()
 

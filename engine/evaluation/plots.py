@@ -61,7 +61,7 @@ def draw_all(report: Report, folder: Path) -> list[Path]:
     for name, (there, draw) in wanted.items():
         if there:
             target = io.BytesIO()
-            draw(report).savefig(target, format="png", dpi=DPI)
+            draw(report).savefig(target, format="png", dpi=DPI, bbox_inches="tight")
             with atomic_path(folder / name) as part:
                 part.write_bytes(target.getvalue())
             written.append(folder / name)
