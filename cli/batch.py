@@ -3,6 +3,7 @@
 import glob
 import logging
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import Any
 
 from dep.cli.failure import UsageError
 from dep.cli.run_log import Entry
-from dep.engine.volume import COMPRESSED_SUFFIXES, TOMOGRAM_SUFFIXES, tomogram_name
+from dep.engine.readers.files import is_folder
+from dep.engine.readers.names import (
+    TOMOGRAM_SUFFIXES,
+    Location,
+    bare_name,
+    is_url,
+    tomogram_name,
+    tomograms_among,
+)
+from dep.engine.readers.ome_zarr import is_zarr
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +33,15 @@ SHOWN = 3  # files named in a message before "and so many more"
 class Job:
     """One tomogram and the files to write for it, by format; `picture` is one."""
 
-    tomogram: Path
+    tomogram: Location
     name: str
     outputs: dict[str, Path]
 
 
-def find_tomograms(words: Iterable[Path]) -> list[Path]:
-    """Turn arguments into tomogram files: files, folders of them, unexpanded globs.
+def find_tomograms(words: Iterable[Location]) -> list[Location]:
+    """Turn arguments into tomograms: files, folders of them, unexpanded globs.
+
+    The folder of an OME-Zarr image is a tomogram, and addresses are kept as they are.
 
     A path that does not exist is kept, so that it is reported like any tomogram that
     cannot be opened. The same file named twice counts once.
@@ -39,18 +51,20 @@ def find_tomograms(words: Iterable[Path]) -> list[Path]:
     UsageError
         A folder without tomograms, or a glob that matches nothing.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, Location] = {}
     for word in words:
-        for path in _expand(word):
+        if is_url(word):
+            found.setdefault(str(word), word)
+            continue
+        for path in _expand(Path(word)):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 
 def _expand(word: Path) -> list[Path]:
-    # Not Path.is_dir and the like: they raise where a folder may not be searched.
-    if os.path.isdir(word):  # noqa: PTH112
+    if is_folder(word) and not is_zarr(word):
         try:
-            inside = sorted(path for path in word.iterdir() if _is_tomogram(path))
+            inside = tomograms_among(sorted(word.iterdir()))
         except OSError as error:
             message = f"{word}: this folder cannot be read ({error.strerror or error})"
             raise UsageError(message) from error
@@ -73,7 +87,7 @@ def _without_tilt_series(paths: list[Path]) -> list[Path]:
 
     IMOD gives a tilt series the ending .st, and its tomogram the same name.
     """
-    series = [path for path in paths if _bare_name(path).endswith(SERIES_SUFFIX)]
+    series = [path for path in paths if bare_name(path.name).endswith(SERIES_SUFFIX)]
     tomograms = [path for path in paths if path not in series]
     names = {tomogram_name(path) for path in tomograms}
     skipped = [path for path in series if tomogram_name(path) in names]
@@ -92,31 +106,15 @@ def _some(paths: list[Path]) -> str:
     return f"{names} and {more} more" if more > 0 else names
 
 
-def _is_tomogram(path: Path) -> bool:
-    name = _bare_name(path)
-    return (
-        os.path.isfile(path)  # noqa: PTH113 - as in _expand
-        and not name.startswith(".")
-        and name.endswith(TOMOGRAM_SUFFIXES)
-    )
-
-
-def _bare_name(path: Path) -> str:
-    name = path.name.lower()
-    for suffix in COMPRESSED_SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
-
-
 def plan(
-    tomograms: Iterable[Path], folder: Path, suffixes: dict[str, str]
+    tomograms: Iterable[Location], folder: Path, suffixes: dict[str, str]
 ) -> list[Job]:
     """Name every output after its tomogram.
 
     Parameters
     ----------
     tomograms
-        The files.
+        Files, folders of OME-Zarr images, and addresses.
     folder
         Where the outputs go.
     suffixes
@@ -127,7 +125,7 @@ def plan(
     UsageError
         Two tomograms, or two formats, would write the same file.
     """
-    taken: dict[str, Path] = {}
+    taken: dict[str, Location] = {}
     endings: dict[str, str] = {}
     for form, suffix in suffixes.items():
         if suffix in endings:
@@ -218,14 +216,35 @@ def _is_picked(job: Job, entry: Entry, identity: dict[str, Any]) -> bool:
     )
 
 
-def source_state(tomogram: Path) -> dict[str, Any]:
-    """Tell a file's state, so that a changed one is not taken for the same."""
+def source_state(tomogram: Location) -> dict[str, Any]:
+    """Tell a file's state, so that a changed one is not taken for the same.
+
+    Of an OME-Zarr image: how many files and folders it has, and the latest change of a
+    folder, which is when a chunk in it was last written. Of an address nothing.
+    """
+    if is_url(tomogram):
+        return {"path": str(tomogram)}
+    path = Path(tomogram)
     try:
-        state = tomogram.stat()
+        state = path.stat()
+        if stat.S_ISDIR(state.st_mode):
+            return _folder_state(path)
     except OSError:
         return {"path": os.path.realpath(tomogram)}
     return {
         "path": os.path.realpath(tomogram),
         "bytes": state.st_size,
         "modified_ns": state.st_mtime_ns,
+    }
+
+
+def _folder_state(folder: Path) -> dict[str, Any]:
+    entries, changed = 0, 0
+    for inside, folders, files in os.walk(folder):
+        entries += len(folders) + len(files)
+        changed = max(changed, Path(inside).stat().st_mtime_ns)
+    return {
+        "path": os.path.realpath(folder),
+        "entries": entries,
+        "modified_ns": changed,
     }

@@ -18,9 +18,11 @@ Facts = dict[str, Any]
 @guarded
 def info(
     file: Annotated[
-        Path,
+        str,  # a Path would make one slash of the two of an address
         typer.Argument(
-            metavar="FILE", help="A model, a tomogram or picks.", readable=False
+            metavar="FILE",
+            help="A model, a tomogram (also the address of one) or picks.",
+            show_default=False,
         ),
     ],
     as_json: Annotated[
@@ -47,16 +49,21 @@ def info(
     _show(facts, console)
 
 
-def _read(file: Path) -> tuple[str, Facts]:
+def _read(words: str) -> tuple[str, Facts]:
     from dep.engine.formats import endings
     from dep.engine.model_file import ONNX_SUFFIX, PLAN_SUFFIX
+    from dep.engine.readers.names import is_url
+    from dep.engine.readers.ome_zarr import is_zarr
 
+    file = Path(words)
+    if is_url(words) or is_zarr(file):
+        return "tomogram", _tomogram(words)
     ending = file.suffix.lower()
     if ending in (ONNX_SUFFIX, PLAN_SUFFIX):
         return "model", _model(file)
     if file.name.lower().endswith(endings()) or file.is_dir():
         return "picks", _picks(file)
-    return "tomogram", _tomogram(file)
+    return "tomogram", _tomogram(words)
 
 
 def _model(file: Path) -> Facts:
@@ -74,31 +81,40 @@ def _model(file: Path) -> Facts:
     }
 
 
-def _tomogram(file: Path) -> Facts:
-    from dep.engine.mrc import read_header
+def _tomogram(location: str) -> Facts:
     from dep.engine.normalise import measure
+    from dep.engine.readers.registry import bytes_of, read_header
     from dep.engine.volume import open_volume
 
-    header = read_header(file)
-    with open_volume(file, default_voxel_size=1.0) as volume:
+    header = read_header(location)
+    with open_volume(location, default_voxel_size=1.0) as volume:
         statistics = measure(volume)
         warnings = list(volume.warnings)
     depth, height, width = header.shape
+    size = bytes_of(location)
     return {
+        "format": header.format,
         "size_xyz": [width, height, depth],
         "voxel_size": header.voxel_size,
         "voxel_edges_xyz": list(header.voxel_edges),
-        "mode": header.mode,
         "type": header.dtype.name,
         "byte_order": {"<": "little", ">": "big"}.get(header.dtype.byteorder, "any"),
-        "extended_header": header.extended_type,
         "compression": header.compression,
-        "labels": [" ".join(label.split()) for label in header.labels if label],
+        **header.details,
+        "level": header.level,
+        "levels": [
+            {
+                "name": one.name,
+                "size_xyz": list(one.shape[::-1]),
+                "voxel_size": one.voxel_size,
+            }
+            for one in header.levels
+        ],
         "mean": statistics.mean,
         "standard_deviation": statistics.std,
         "minimum": statistics.minimum,
         "maximum": statistics.maximum,
-        "megabytes": _megabytes(file),
+        **({} if size is None else {"megabytes": round(size / 1e6, 3)}),
         "warnings": warnings,
     }
 
@@ -141,6 +157,7 @@ def _show(facts: Facts, console: "Console") -> None:
     facts = dict(facts)
     facts |= _built(facts.pop("built", {}))
     width = max(len(name) for name in facts) + 2
+    levels = facts.pop("levels", [])
     for name, value in facts.items():
         if name == "classes":
             continue
@@ -155,6 +172,12 @@ def _show(facts: Facts, console: "Console") -> None:
         console.print(line, markup=False, soft_wrap=True)
     if "voxel_size" in facts and facts["voxel_size"] is None:
         console.print("voxel size: the header holds none; give --voxel-size to pick")
+    if levels:
+        table = plain_table("level", "size (voxels)", "voxel size (Å)")
+        for one in levels:
+            size = " x ".join(map(str, one["size_xyz"]))
+            table.add_row(one["name"], size, _words(one["voxel_size"] or "?"))
+        console.print(table)
     classes = facts.get("classes")
     if isinstance(classes, dict) and classes:
         table = plain_table("class", "picks")

@@ -19,12 +19,11 @@ OUTPUT_OPTIONS = "Output"
 @guarded
 def pick(
     tomograms: Annotated[
-        list[Path],
+        list[str],  # a Path would make one slash of the two of an address
         typer.Argument(
             metavar="TOMOGRAM...",
-            help="MRC files, or folders of them.",
+            help="Tomograms (MRC, OME-Zarr, HDF5, EM, TIFF, NumPy) or folders of them.",
             show_default=False,
-            readable=False,  # else one unreadable file would end the whole call
         ),
     ],
     engine: Annotated[

@@ -176,5 +176,5 @@ def write_outputs(picks: "Picks", job: "Job") -> None:
     if PICTURE in job.outputs:
         from dep.engine.picture import draw_picture
 
-        with open_volume(job.tomogram, picks.voxel_size) as volume:
+        with open_volume(job.tomogram, picks.voxel_size, shape=picks.shape) as volume:
             draw_picture(volume, picks, job.outputs[PICTURE])

@@ -23,7 +23,8 @@ class MappedPages:
     Parameters
     ----------
     mapping : mmap.mmap
-        Of a file and read-only: elsewhere letting go would lose what was written.
+        Of a file, and shared with it: of a private map letting go would lose what was
+        written.
     offset : int
         Bytes before the first plane.
     plane : int

@@ -9,14 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
+from dep.engine.readers.names import is_url, tomogram_name, tomograms_among
+from dep.engine.readers.ome_zarr import is_zarr
 from dep.engine.tiles import TilePlan
-from dep.engine.volume import (
-    COMPRESSED_SUFFIXES,
-    TOMOGRAM_SUFFIXES,
-    Volume,
-    open_volume,
-    tomogram_name,
-)
+from dep.engine.volume import Volume, open_volume
 from dep.kernels import Candidates
 
 Masking = str | PathLike[str] | NDArray[Any]
@@ -143,10 +139,16 @@ def open_mask(source: Masking, tomogram: Volume, factor: float = 1.0) -> Mask:
     TomogramError
         It cannot be opened, is not there, or has another shape.
     """
-    if not isinstance(source, np.ndarray) and Path(source).is_dir():
-        source = _find(Path(source), tomogram.name)
-    size = tomogram.voxel_size
-    volume = open_volume(source, size, name=f"the mask of {tomogram.name}")
+    if not (isinstance(source, np.ndarray) or is_url(source)):
+        path = Path(source)
+        if path.is_dir() and not is_zarr(path):
+            source = _find(path, tomogram.name)
+    volume = open_volume(
+        source,
+        tomogram.voxel_size,
+        name=f"the mask of {tomogram.name}",
+        shape=tomogram.shape,
+    )
     try:
         return Mask(volume, tomogram.shape, factor)
     except TomogramError:
@@ -157,9 +159,8 @@ def open_mask(source: Masking, tomogram: Volume, factor: float = 1.0) -> Mask:
 def _find(folder: Path, name: str) -> Path:
     found = [
         path
-        for path in sorted(folder.iterdir())
+        for path in tomograms_among(sorted(folder.iterdir()))
         if tomogram_name(path) == name
-        and path.name.lower().endswith((*TOMOGRAM_SUFFIXES, *COMPRESSED_SUFFIXES))
     ]
     if len(found) != 1:
         message = (

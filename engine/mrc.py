@@ -4,7 +4,6 @@ Sources: the MRC2014 paper (Cheng et al., J. Struct. Biol. 192:146, 2015), IMOD'
 "MRC format used by IMOD" (stamp and byte flags), and mrcfile's table of the header.
 """
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,9 +13,10 @@ from mrcfile.dtypes import HEADER_DTYPE  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
-from dep.engine.mapped_pages import MappedPages
+from dep.engine.readers.files import open_file
+from dep.engine.readers.header import isotropic
+from dep.engine.readers.planes import MappedPlanes, map_voxels
 from dep.engine.unpack import UNREADABLE, Opener, compression_of, damaged, unpack
-from dep.engine.watched_file import WatchedFile
 
 HEADER_BYTES = 1024
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -34,8 +34,6 @@ IMOD_SIGNED_BYTES = 1
 LITTLE_STAMPS, BIG_STAMP = (b"\x44\x44", b"\x44\x41"), b"\x11\x11"
 VOLUME_STACKS = range(401, 631)  # space groups of stacks of volumes (MRC2014)
 MAX_EDGE = 1 << 20  # no tomogram is wider: a header that says so is not MRC
-# Voxel edges that differ by more than this are not one voxel size.
-ANISOTROPY = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +82,16 @@ class MrcHeader:
 
 @dataclass(frozen=True, slots=True)
 class MrcData:
-    """An opened MRC file: header, voxels (z, y, x) as a memory map, and remarks."""
+    """An opened MRC file: header, voxels as a memory map, and remarks."""
 
     header: MrcHeader
-    array: NDArray[Any]
-    file: WatchedFile
-    pages: MappedPages
+    planes: MappedPlanes
     warnings: tuple[str, ...]
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """All voxels (z, y, x), read-only."""
+        return self.planes.whole()
 
 
 def read_header(path: Path | str) -> MrcHeader:
@@ -103,7 +104,7 @@ def read_header(path: Path | str) -> MrcHeader:
         dimensionality that is no tomogram.
     """
     path = Path(path)
-    with _open(path) as stream:
+    with open_file(path) as stream:
         compression, opener = compression_of(stream)
         if opener is None:
             return _parse(path, stream.read(HEADER_BYTES), compression)
@@ -129,29 +130,12 @@ def open_mrc(path: Path | str) -> MrcData:
         As `read_header`, and where the file is shorter than its header says.
     """
     path = Path(path)
-    with _open(path) as stream:
+    with open_file(path) as stream:
         compression, opener = compression_of(stream)
         if opener is None:
             return _map(path, stream, compression)
         with _unpack(path, stream, compression, opener) as plain:
             return _map(path, plain, compression)
-
-
-def _open(path: Path) -> IO[bytes]:
-    try:
-        if path.is_dir():
-            message = f"{path}: is a directory, expected a tomogram file (MRC)"
-            raise TomogramError(message)
-        return path.open("rb")
-    except FileNotFoundError as error:
-        message = f"{path}: no such file"
-        raise TomogramError(message) from error
-    except PermissionError as error:
-        message = f"{path}: no permission to read this file"
-        raise TomogramError(message) from error
-    except OSError as error:
-        message = f"{path}: cannot be opened ({error.strerror})"
-        raise TomogramError(message) from error
 
 
 def _unpack(
@@ -167,35 +151,16 @@ def _unpack(
 def _map(path: Path, stream: IO[bytes], compression: str) -> MrcData:
     stream.seek(0)
     header = _parse(path, stream.read(HEADER_BYTES), compression)
-    found = stream.seek(0, 2)
-    expected = header.data_offset + header.data_bytes
-    if found < expected:
-        depth, height, width = header.shape
-        message = (
-            f"{path}: the file is truncated: expected {expected} bytes for "
-            f"{width} x {height} x {depth} voxels of mode {header.mode}, found {found}"
-            f"{' after unpacking' if compression else ''}. Copy it again, or wait "
-            "until it is written."
-        )
-        raise TomogramError(message)
-    warnings: tuple[str, ...] = ()
-    if found > expected:
-        warnings = (
-            f"{path}: {'at least ' if compression else ''}{found - expected} bytes "
-            "after the last voxel were ignored",
-        )
-    mapping = mmap.mmap(stream.fileno(), expected, access=mmap.ACCESS_READ)
-    # Read-only, as the mapping is, which lives as long as the array or a view of it.
-    array: NDArray[Any] = np.ndarray(
-        header.shape, header.dtype, mapping, header.data_offset
+    planes, warnings = map_voxels(
+        path,
+        stream,
+        header.data_offset,
+        header.shape,
+        header.dtype,
+        kind=f" of mode {header.mode}",
+        unpacked=bool(compression),
     )
-    return MrcData(
-        header,
-        array,
-        WatchedFile(path, stream.fileno(), expected),
-        MappedPages(mapping, header.data_offset, array[0].nbytes),
-        warnings,
-    )
+    return MrcData(header, planes, warnings)
 
 
 def _parse(path: Path, head: bytes, compression: str) -> MrcHeader:
@@ -206,8 +171,9 @@ def _parse(path: Path, head: bytes, compression: str) -> MrcHeader:
     if order is None:
         message = (
             f"{path}: not an MRC file (no 'MAP ' at byte 208, or sizes and mode that "
-            "make no sense). Expected a tomogram in MRC format: .mrc, .rec, .map "
-            "or .st, also compressed with gzip or bzip2."
+            "make no sense). Expected a tomogram in MRC format (.mrc, .rec, .map "
+            "or .st, also compressed with gzip or bzip2), EM, HDF5, TIFF, NumPy or "
+            "OME-Zarr."
         )
         raise TomogramError(message)
     header = _fields(head, order)
@@ -238,7 +204,7 @@ def _parse(path: Path, head: bytes, compression: str) -> MrcHeader:
         shape=(depth, height, width),
         mode=mode,
         dtype=_dtype(head, mode, order),
-        voxel_size=_isotropic(edges),
+        voxel_size=isotropic(edges),
         voxel_edges=edges,
         data_offset=HEADER_BYTES + symmetry,
         extended_type=_text(header["exttyp"]) if symmetry else "",
@@ -296,12 +262,6 @@ def _voxel_edges(header: np.void) -> tuple[float, float, float]:
         edge = cell / grid if grid > 0 else 0.0
         edges.append(float(f"{edge:.6g}") if np.isfinite(edge) and edge > 0 else 0.0)
     return edges[0], edges[1], edges[2]
-
-
-def _isotropic(edges: tuple[float, float, float]) -> float | None:
-    if min(edges) <= 0 or max(edges) > (1 + ANISOTROPY) * min(edges):
-        return None
-    return edges[0]
 
 
 def _text(raw: bytes) -> str:

@@ -1,7 +1,8 @@
-"""Unpack a gzip or bzip2 file into a temporary one, so that it can be mapped."""
+"""Unpack a tomogram into a temporary file, so that it can be mapped."""
 
 import bz2
 import gzip
+import os
 import shutil
 import tempfile
 import zlib
@@ -89,15 +90,44 @@ def unpack(
     return plain
 
 
-def _check_room(path: Path, wanted: int) -> None:
+def scratch_file(label: str, size: int) -> IO[bytes]:
+    """Make a temporary file without a name, of so many bytes that are there to be had.
+
+    Parameters
+    ----------
+    label : str
+        What messages call the tomogram that it is for.
+    size : int
+        Bytes. Room is asked for first and then reserved: a write through a map to a
+        disk that is full would kill the process.
+
+    Raises
+    ------
+    TomogramError
+        No room in TMPDIR.
+    """
+    _check_room(label, size)
+    file: IO[bytes] = tempfile.TemporaryFile(prefix="dep-")  # noqa: SIM115 - given back
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+    except OSError as error:
+        file.close()
+        raise _no_room(label, error.strerror) from error
+    return file
+
+
+def _check_room(label: Path | str, wanted: int) -> None:
     if wanted > shutil.disk_usage(tempfile.gettempdir()).free:
-        raise _no_room(path, f"{wanted >> 20} MiB needed")
+        raise _no_room(label, f"{wanted >> 20} MiB needed")
 
 
-def _no_room(path: Path, reason: str | None) -> TomogramError:
+def _no_room(label: Path | str, reason: str | None) -> TomogramError:
     room = shutil.disk_usage(tempfile.gettempdir()).free >> 20
     return TomogramError(
-        f"{path}: cannot be unpacked into {tempfile.gettempdir()} "
+        f"{label}: cannot be unpacked into {tempfile.gettempdir()} "
         f"({reason}; {room} MiB free there). "
         "Set TMPDIR to a folder with room, or unpack the file yourself."
     )

@@ -1,8 +1,6 @@
 """Open a tomogram, from a file or an array, as planes that can be read in turn."""
 
 import math
-from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -10,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError, VoxelSizeError
-from dep.engine.mapped_pages import MappedPages
-from dep.engine.mrc import open_mrc
-from dep.engine.watched_file import WatchedFile
-
-COMPRESSED_SUFFIXES = (".gz", ".bz2")
-TOMOGRAM_SUFFIXES = (".mrc", ".rec", ".map", ".st")
+from dep.engine.readers.header import Wish, check_voxels
+from dep.engine.readers.names import Location, tomogram_name
+from dep.engine.readers.planes import ArrayPlanes, Planes
+from dep.engine.readers.registry import Opened, open_tomogram
 
 
 class PlaneSource(Protocol):
@@ -49,27 +45,23 @@ class PlaneSource(Protocol):
 
 
 class Volume:
-    """A tomogram: voxels (z, y, x) behind a memory map or in an array.
+    """A tomogram: voxels (z, y, x) behind a memory map, in chunks or in an array.
 
-    A context manager; the map is let go by `close`. Views handed out before stay
-    valid as long as they live.
+    A context manager; the file is let go by `close`. Views of mapped files handed out
+    before stay valid as long as they live.
 
     Parameters
     ----------
-    array : array (z, y, x)
-        The voxels; never copied, never written to.
+    voxels : array (z, y, x) or Planes
+        Never copied, never written to.
     voxel_size : float
         Ångström.
     name : str
         What outputs call the tomogram.
-    path : path, optional
-        Where it came from.
+    source : str
+        The file or address it came from; empty where there is none.
     warnings : tuple of str
         Remarks made while opening.
-    file : WatchedFile, optional
-        The file that is mapped; closed with the volume.
-    pages : MappedPages, optional
-        Of that file; let go when reading has moved on.
 
     Attributes
     ----------
@@ -88,96 +80,102 @@ class Volume:
 
     def __init__(
         self,
-        array: NDArray[Any],
+        voxels: NDArray[Any] | Planes,
         voxel_size: float,
         name: str = "tomogram",
-        path: Path | None = None,
+        source: str = "",
         warnings: tuple[str, ...] = (),
-        file: WatchedFile | None = None,
-        pages: MappedPages | None = None,
     ) -> None:
-        label = str(path or name)
-        if array.ndim != 3:
+        label = source or name
+        shape, dtype = voxels.shape, voxels.dtype
+        if len(shape) != 3:
             message = (
                 f"{label}: expected a tomogram of three dimensions (z, y, x), found "
-                f"an array of shape {array.shape}"
+                f"an array of shape {shape}"
             )
             raise TomogramError(message)
-        if array.size == 0:
-            message = f"{label}: a tomogram without voxels, shape {array.shape}"
+        if math.prod(shape) == 0:
+            message = f"{label}: a tomogram without voxels, shape {shape}"
             raise TomogramError(message)
-        if array.dtype.kind not in "iufb":
-            message = (
-                f"{label}: voxels of type {array.dtype} cannot be picked; "
-                "expected whole or real numbers"
-            )
-            raise TomogramError(message)
+        check_voxels(label, dtype)
         if not math.isfinite(voxel_size) or voxel_size <= 0:
             message = (
                 f"{label}: a voxel size of {voxel_size} Å makes no sense; expected a "
                 "number above 0. Give it with --voxel-size (voxel_size=...)."
             )
             raise VoxelSizeError(message)
-        self._array: NDArray[Any] | None = array
-        self.shape: tuple[int, int, int] = (
-            array.shape[0],
-            array.shape[1],
-            array.shape[2],
+        self._planes: Planes | None = (
+            ArrayPlanes(voxels) if isinstance(voxels, np.ndarray) else voxels
         )
-        self.dtype: np.dtype[Any] = array.dtype
+        self.shape: tuple[int, int, int] = (shape[0], shape[1], shape[2])
+        self.dtype: np.dtype[Any] = dtype
         self.voxel_size = float(voxel_size)
         self.name = name
-        self.path = path
+        self.source = source
         self.warnings = warnings
-        self._file = file
-        self._pages = pages
 
     @property
     def array(self) -> NDArray[Any]:
-        """The voxels (z, y, x), read-only in spirit; a memory map for a file."""
-        if self._array is None:
-            message = f"{self.label}: the tomogram is closed"
-            raise TomogramError(message)
-        return self._array
+        """The voxels (z, y, x), read-only in spirit; on disk for a file.
+
+        Files that cannot be mapped (chunks, compression) are unpacked for it into a
+        temporary file without a name, once, which takes the tomogram's size in TMPDIR.
+
+        Raises
+        ------
+        TomogramError
+            The tomogram is closed, or there is no room in TMPDIR.
+        """
+        return self._open().whole()
 
     @property
     def label(self) -> str:
         """What messages call it: its file, or its name where there is none."""
-        return str(self.path or self.name)
+        return self.source or self.name
 
     def read(self, z0: int, z1: int) -> NDArray[Any]:
-        """Give a view of planes z0 to z1 - 1, as stored.
+        """Give planes z0 to z1 - 1, as stored, not to be written to.
+
+        Other planes do not stay in memory: reading a tomogram through takes the memory
+        of the planes that are read at once, and of the chunks around them. Views of a
+        mapped file are good as long as they live, and read the file again; others are
+        overwritten by the next read.
 
         The length of a mapped file is checked first, because a read beyond the end of
         a file that was cut short since it was opened kills the process (SIGBUS). That
         narrows the window and does not close it: the view is read later than that.
 
-        Other planes of a mapped file do not stay in memory: reading a tomogram through
-        takes the memory of the planes that are read at once. Views of them are good as
-        long as they live, and read the file again.
-
         Raises
         ------
         TomogramError
-            The tomogram is closed, or its file is shorter by now.
+            The tomogram is closed, its file is shorter by now, or cannot be read.
         """
-        if self._file is not None:
-            self._file.check()
-        planes = self.array[z0:z1]
-        if self._pages is not None:
-            self._pages.keep(z0, z1)
-        return planes
+        return self._open().read(z0, z1)
 
     def rest(self) -> None:
         """Let go of all pages of a mapped file; views of them read them again."""
-        if self._pages is not None:
-            self._pages.keep(0, 0)
+        if self._planes is not None:
+            self._planes.rest()
+
+    def held(self, planes: int) -> int:
+        """Say how many bytes of memory reads of so many planes at once take."""
+        return self._open().held(planes)
+
+    def widen(self, planes: int) -> None:
+        """Expect reads of so many planes at once."""
+        self._open().widen(planes)
 
     def close(self) -> None:
         """Let the file go."""
-        self._array = self._pages = None
-        if self._file is not None:
-            self._file.close()
+        if self._planes is not None:
+            self._planes.close()
+        self._planes = None
+
+    def _open(self) -> Planes:
+        if self._planes is None:
+            message = f"{self.label}: the tomogram is closed"
+            raise TomogramError(message)
+        return self._planes
 
     def __enter__(self) -> Self:
         return self
@@ -198,26 +196,32 @@ class Volume:
 
 
 def open_volume(
-    source: str | PathLike[str] | NDArray[Any],
+    source: Location | NDArray[Any],
     voxel_size: float | None = None,
     *,
     name: str | None = None,
     default_voxel_size: float | None = None,
+    near: float | None = None,
+    shape: tuple[int, int, int] | None = None,
 ) -> Volume:
     """Open a tomogram.
 
     Parameters
     ----------
-    source : path or array (z, y, x)
-        MRC modes 0, 1, 2, 6 and 12, either byte order, IMOD's unsigned bytes,
-        extended headers, plain or compressed with gzip or bzip2 (told by content).
-        An array is used as it is.
+    source : path, address or array (z, y, x)
+        MRC (modes 0, 1, 2, 6 and 12, either byte order, IMOD's unsigned bytes,
+        extended headers, plain or compressed with gzip or bzip2), EM, HDF5, TIFF,
+        NumPy or OME-Zarr; told by content. docs/formats.md says how a level or a
+        dataset is named. An array is used as it is.
     voxel_size : float, optional
         Ångström; overrules the header. Required for arrays.
     name : str, optional
         Default: the file's name without its suffixes.
     default_voxel_size : float, optional
         Taken where neither `voxel_size` nor the header knows.
+    near, shape : optional
+        Which of several levels to open: the one that serves this voxel size best, or
+        the one of this shape. Default: the finest.
 
     Returns
     -------
@@ -228,8 +232,9 @@ def open_volume(
     Raises
     ------
     TomogramError
-        No such file, no permission, a directory, empty, truncated, not MRC, complex
-        or 4-bit voxels, 2D, a stack of volumes.
+        No such file, no permission, a directory, empty, truncated, of no known format,
+        complex or 4-bit voxels, 2D, several volumes; a package that the format needs is
+        not installed; an address that does not answer.
     VoxelSizeError
         The header has no usable voxel size and none was given.
     """
@@ -239,46 +244,49 @@ def open_volume(
             message = "an array needs its voxel size in Å: voxel_size=..."
             raise VoxelSizeError(message)
         return Volume(source, size, name or "tomogram")
-    path = Path(source)
-    data = open_mrc(path)
-    size = voxel_size if voxel_size is not None else data.header.voxel_size
-    warnings = data.warnings
+    label = str(source)
+    opened = open_tomogram(source, Wish(near, shape))
+    try:
+        return _volume(
+            opened, label, voxel_size, name or tomogram_name(source), default_voxel_size
+        )
+    except TomogramError:
+        opened.planes.close()
+        raise
+
+
+def _volume(
+    opened: Opened,
+    label: str,
+    voxel_size: float | None,
+    name: str,
+    default_voxel_size: float | None,
+) -> Volume:
+    header = opened.header
+    size = voxel_size if voxel_size is not None else header.voxel_size
+    warnings = opened.warnings
     if size is None and default_voxel_size is not None:
         size = default_voxel_size
         warnings = (
             *warnings,
-            f"{path}: the header holds no voxel size, {size:g} Å are assumed; "
+            f"{label}: the header holds no voxel size, {size:g} Å are assumed; "
             "coordinates in ångström depend on it (--voxel-size)",
         )
     if size is None:
-        edges = data.header.voxel_edges
-        found = (
-            f"differs by axis ({edges[0]:g} x {edges[1]:g} x {edges[2]:g} Å)"
-            if min(edges) > 0
-            else "is 0"
-        )
         message = (
-            f"{path}: the voxel size in the header {found}. "
+            f"{label}: the voxel size in the header {header.lacks}. "
             "Give it with --voxel-size (voxel_size=...), in Å."
         )
         raise VoxelSizeError(message)
-    return Volume(
-        data.array,
-        size,
-        name or tomogram_name(path),
-        path,
-        warnings,
-        data.file,
-        data.pages,
-    )
+    if len(header.levels) > 1:
+        warnings = (
+            *warnings,
+            f"{label}: level {header.level} of {len(header.levels)} was read, "
+            f"{_words(header.shape)} voxels of {size:g} Å; coordinates count these",
+        )
+    return Volume(opened.planes, size, name, label, warnings)
 
 
-def tomogram_name(path: str | PathLike[str]) -> str:
-    """Name a tomogram after its file: ``TS_01.mrc.gz`` becomes ``TS_01``."""
-    name = Path(path).name
-    for suffixes in (COMPRESSED_SUFFIXES, TOMOGRAM_SUFFIXES):
-        for suffix in suffixes:
-            if name.lower().endswith(suffix) and len(name) > len(suffix):
-                name = name[: -len(suffix)]
-                break
-    return name
+def _words(shape: tuple[int, int, int]) -> str:
+    depth, height, width = shape
+    return f"{width} x {height} x {depth}"

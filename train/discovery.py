@@ -12,8 +12,13 @@ from dep.engine.errors import DepError, PicksError
 from dep.engine.formats import endings, read_rows
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.table import Table
-from dep.engine.mrc import MrcHeader, read_header
-from dep.engine.volume import COMPRESSED_SUFFIXES, TOMOGRAM_SUFFIXES, tomogram_name
+from dep.engine.readers.header import Header
+from dep.engine.readers.names import (
+    TOMOGRAM_SUFFIXES,
+    tomogram_name,
+    tomograms_among,
+)
+from dep.engine.readers.registry import read_header
 from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
 from dep.train.config import ConfigError
 from dep.train.sources import match_names, same_name, some
@@ -102,15 +107,15 @@ def discover(folder: Path) -> Found:
         path
         for pattern in ("*", "*/*")
         for path in folder.glob(pattern)
-        if path.is_file() and not path.name.startswith(".")
+        if not path.name.startswith(".")
     )
     found = Found()
-    headers = _headers([path for path in files if _is_tomogram(path)], found)
+    headers = _headers(tomograms_among(files), found)
     if not headers:
         msg = f"{folder}: no tomograms ({' '.join(TOMOGRAM_SUFFIXES)}) in this folder"
         raise ConfigError("\n  ".join([msg, *found.remarks]))
     for path in files:
-        if path.name.lower().endswith(TABLES):
+        if path.name.lower().endswith(TABLES) and path.is_file():
             _attach(path, headers, found)
     if not found.annotations:
         msg = (
@@ -127,16 +132,9 @@ def discover(folder: Path) -> Found:
     return found
 
 
-def _is_tomogram(path: Path) -> bool:
-    name = path.name.lower()
-    for suffix in COMPRESSED_SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name.endswith(TOMOGRAM_SUFFIXES)
-
-
-def _headers(paths: Iterable[Path], found: Found) -> dict[Path, MrcHeader]:
+def _headers(paths: Iterable[Path], found: Found) -> dict[Path, Header]:
     """Read headers; keep the tomograms of the commonest voxel size."""
-    headers: dict[Path, MrcHeader] = {}
+    headers: dict[Path, Header] = {}
     for path in paths:
         try:
             headers[path] = read_header(path)
@@ -157,7 +155,7 @@ def _headers(paths: Iterable[Path], found: Found) -> dict[Path, MrcHeader]:
     return headers
 
 
-def _attach(path: Path, headers: dict[Path, MrcHeader], found: Found) -> None:
+def _attach(path: Path, headers: dict[Path, Header], found: Found) -> None:
     """Find the tomograms of one file of centres."""
     by_name: dict[str, list[Path]] = {}
     for candidate in headers:
@@ -210,7 +208,7 @@ def _shares(table: Table, tomograms: list[str]) -> Iterator[tuple[str, list[int]
 def _annotation(
     path: Path,
     tomogram: Path,
-    header: MrcHeader,
+    header: Header,
     rows: Table,
     rest: str,
     found: Found,

@@ -101,7 +101,9 @@ def label_volume(one: Surveyed, config: TrainConfig) -> npt.NDArray[np.uint8]:
 
 def _open(one: Surveyed, config: TrainConfig) -> AnnotatedTomogram:
     """Open one tomogram and paint its labels."""
-    volume = open_volume(one.path, default_voxel_size=config.voxel_size)
+    volume = open_volume(
+        one.path, default_voxel_size=config.voxel_size, shape=one.shape
+    )
     stats = measure(volume)
     labels = label_volume(one, config)
     if not one.fully_annotated:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from dep.engine.atomic import atomic_path
 from dep.engine.formats import read_rows
-from dep.engine.mrc import read_header
+from dep.engine.readers.header import Wish
+from dep.engine.readers.registry import read_header
 from dep.train.config import ConfigError, TrainConfig
 from dep.train.intake import survey_data
 from dep.train.labels import LabelKind, weak_labels
@@ -124,7 +125,8 @@ class LabelPlan:
         remarks = [f"dep label: {self.kind}"]
         table = zip(self.classes, self.diameters, strict=True)
         remarks += [f"{k} {name}: {d}" for k, (name, d) in enumerate(table, start=1)]
-        size = read_header(one.path).voxel_size or self.voxel_size
+        header = read_header(one.path, Wish(shape=one.shape))
+        size = header.voxel_size or self.voxel_size
         write_labels(path, labels, size, remarks)
         return int(np.count_nonzero(labels))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dep.engine.volume import TOMOGRAM_SUFFIXES, tomogram_name
+from dep.engine.readers.names import is_tomogram_name, tomogram_name
+from dep.engine.readers.registry import is_there
 from dep.train.sections import DataSection, Source, SplitSection
 
 NAME = "{name}"
@@ -97,13 +98,13 @@ def _expand(source: Source, listing: Listing) -> list[Pair]:
     else:
         pattern = str(source.tomogram)
         names = glob.glob(pattern, recursive=True)  # noqa: PTH207 - absolute patterns
-        tomograms = sorted(path for path in map(Path, names) if path.is_file())
+        tomograms = sorted(path for path in map(Path, names) if is_there(path))
         if not tomograms:
             listing.faults.append(f"no file matches {source.tomogram}")
     pairs: list[Pair] = []
     without: list[Path] = []
     for tomogram in tomograms:
-        if not tomogram.is_file():
+        if not is_there(tomogram):
             listing.faults.append(_missing(tomogram))
         coordinates = coordinates_of(source.coordinates, tomogram)
         if coordinates.is_file():
@@ -120,7 +121,7 @@ def _expand(source: Source, listing: Listing) -> list[Pair]:
             "matches have no coordinates and are left out; not there: "
             f"{some(map(str, without))}"
         )
-    return [pair for pair in pairs if pair.tomogram.is_file()]
+    return [pair for pair in pairs if is_there(pair.tomogram)]
 
 
 def _missing(tomogram: Path) -> str:
@@ -197,12 +198,7 @@ def same_name(name: str) -> str:
     bare = name.replace("\\", "/").rsplit("/", 1)[-1]
     for suffix in (".tomostar", ".mdoc"):
         bare = bare.removesuffix(suffix)
-    return tomogram_name(bare) if bare.lower().endswith(_SUFFIXES) else bare
-
-
-_SUFFIXES = tuple(
-    suffix + packed for suffix in TOMOGRAM_SUFFIXES for packed in ("", ".gz", ".bz2")
-)
+    return tomogram_name(bare) if is_tomogram_name(bare) else bare
 
 
 def match_names(

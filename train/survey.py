@@ -16,9 +16,10 @@ from dep.engine.errors import DepError
 from dep.engine.formats import read_rows
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.table import Table
-from dep.engine.mrc import open_mrc, read_header
+from dep.engine.readers.header import Wish
+from dep.engine.readers.names import tomogram_name
+from dep.engine.readers.registry import open_tomogram, read_header
 from dep.engine.truth import truth_of
-from dep.engine.volume import tomogram_name
 from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
 from dep.train.placing import rows_for, where_outside
 from dep.train.sections import DataSection
@@ -150,9 +151,10 @@ def _look(
     """Check one tomogram with the rows of all its coordinate files."""
     path = found[0][0].tomogram
     try:
-        header = read_header(path)
+        header = read_header(path, Wish(near=voxel_size))
         if not header.compression:
-            open_mrc(path).file.close()  # a file cut short shows here
+            # A file cut short shows here.
+            open_tomogram(path, Wish(near=voxel_size)).planes.close()
     except DepError as error:
         result.faults.append(str(error))
         return

@@ -1,0 +1,1 @@
+"""Tomograms in every format that dep reads; `registry` opens them."""

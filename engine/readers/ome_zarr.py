@@ -1,0 +1,295 @@
+"""Read OME-Zarr images (NGFF 0.4 on Zarr 2, 0.5 on Zarr 3), local and by address.
+
+Source: "Next-generation file formats (NGFF)", https://ngff.openmicroscopy.org/0.4 and
+/0.5. Voxels of a level are counted from the centre of its first one, whatever its
+``translation`` says.
+
+The only module that imports zarr, fsspec and aiohttp.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dep.engine.errors import TomogramError
+from dep.engine.readers.chunks import Box, ChunkStore, planes_of
+from dep.engine.readers.files import is_file
+from dep.engine.readers.header import Header, Level, Wish, check_voxels, three_axes
+from dep.engine.readers.levels import choose_level
+from dep.engine.readers.multiscales import Multiscales, read_multiscales
+from dep.engine.readers.names import Location, is_url
+from dep.engine.readers.optional import need
+from dep.engine.readers.planes import Planes
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.storage import FsspecStore
+
+# Any of these in a folder makes it one of Zarr's.
+MARKS = ("zarr.json", ".zgroup", ".zarray")
+# Seconds until a server must have answered, and between two pieces of an answer.
+CONNECT, ANSWER = 20, 60
+# How often a piece is asked for, and the seconds between.
+ATTEMPTS, PAUSE = 3, 1.0
+SHOWN = 8  # members of a group named in a message
+DEEPEST = 2  # parts of a level's path: "0", or "scale0/image"
+
+
+def is_zarr(folder: Path) -> bool:
+    """Say whether a folder is a Zarr group or array; no if it may not be searched."""
+    return any(is_file(folder / mark) for mark in MARKS)
+
+
+def open_zarr(location: Location, wish: Wish) -> tuple[Header, Planes, list[str]]:
+    """Open one level of an OME-Zarr image, or a Zarr array.
+
+    Parameters
+    ----------
+    location : path or address
+        Of an image, or of one level of it.
+    wish : Wish
+        Which level of an image.
+
+    Raises
+    ------
+    TomogramError
+        No such folder or address, no answer in time, no image, other axes than z, y, x
+        of more than one voxel; zarr is not installed.
+    """
+    label = str(location).rstrip("/")
+    need("zarr", "zarr", label, "OME-Zarr images")
+    node = _node(label)
+    image, arrays, name = _image(label, node)
+    if image is None:
+        (name,) = arrays
+        levels: tuple[Level, ...] = ()
+    else:
+        levels = image.levels({key: one.shape for key, one in arrays.items()})
+        if not name:
+            name = choose_level(levels, wish).name
+    array = arrays[name]
+    own = label if not image or label.endswith(f"/{name}") else f"{label}/{name}"
+    check_voxels(own, array.dtype)
+    axes = image.axes(own, array.shape) if image else three_axes(own, array.shape)
+    z, y, x = (int(array.shape[axis]) for axis in axes)
+    three_axes(own, (z, y, x))
+    edges, unknown = image.edges(name) if image else ((0.0, 0.0, 0.0), "is not given")
+    chunks = [int(array.chunks[axis]) for axis in axes]
+    header = Header(
+        format=f"OME-Zarr {image.version}" if image else "Zarr",
+        shape=(z, y, x),
+        dtype=np.dtype(array.dtype),
+        voxel_edges=edges,
+        unknown=unknown,
+        level=name if image else "",
+        levels=levels,
+        details={
+            "zarr_format": array.metadata.zarr_format,
+            "chunks_xyz": chunks[::-1],
+        },
+    )
+    store = ChunkStore(
+        label=own,
+        shape=header.shape,
+        dtype=header.dtype,
+        chunk=(chunks[0], chunks[1], chunks[2]),
+        load=_loader(own, array, axes, ATTEMPTS if is_url(label) else 1),
+        close=array.store.close,
+        costly=is_url(label),
+    )
+    return header, planes_of(store), _missing(own, array)
+
+
+def _node(label: str) -> "zarr.Array[Any] | zarr.Group":
+    """Open what lies at a path or an address, for reading."""
+    import zarr
+
+    try:
+        if not is_url(label):
+            return zarr.open(label, mode="r")
+        return zarr.open(_remote(label), mode="r")
+    except TomogramError:
+        raise
+    except FileNotFoundError as error:
+        message = f"{label}: no Zarr image here{_among(label)}"
+        raise TomogramError(message) from error
+    except ImportError as error:
+        message = (
+            f"{label}: this kind of address needs a package that is not installed "
+            f"({error})"
+        )
+        raise TomogramError(message) from error
+    except Exception as error:  # whatever a server or damaged metadata makes of it
+        raise _failed(label, error) from error
+
+
+def _remote(url: str) -> "FsspecStore":
+    """Make a store of an address."""
+    need("fsspec", "zarr", url, "addresses")
+    from zarr.storage import FsspecStore
+
+    options: dict[str, Any] = {}
+    if url.lower().startswith("http"):
+        aiohttp = need("aiohttp", "zarr", url, "addresses")
+        limit = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT, sock_read=ANSWER
+        )
+        options["client_kwargs"] = {"timeout": limit}
+    return FsspecStore.from_url(url, storage_options=options, read_only=True)
+
+
+def _image(
+    label: str, node: "zarr.Array[Any] | zarr.Group"
+) -> "tuple[Multiscales | None, dict[str, zarr.Array[Any]], str]":
+    """Give the image's metadata, its levels that are there, and the level named.
+
+    Of an array that belongs to no image: no metadata, and the array.
+    """
+    import zarr
+
+    if isinstance(node, zarr.Array):
+        image, name = _owner(label)
+        return image, {name: node}, name
+    image = read_multiscales(label, node.attrs.asdict())
+    if image is None:
+        return None, {"": _only_array(label, node)}, ""
+    arrays: dict[str, zarr.Array[Any]] = {}
+    for path in image.paths:
+        try:
+            found = node[path]
+        except (KeyError, FileNotFoundError):
+            continue  # an image of which only some levels were copied
+        except Exception as error:
+            raise _failed(label, error) from error
+        if isinstance(found, zarr.Array):
+            arrays[path] = found
+    if not arrays:
+        message = (
+            f"{label}: none of the image's levels ({', '.join(image.paths)}) is there. "
+            "Copy it again, with at least one of them."
+        )
+        raise TomogramError(message)
+    return image, arrays, ""
+
+
+def _owner(label: str) -> tuple[Multiscales | None, str]:
+    """Find the image that an array is a level of, and what it calls it."""
+    parent, name = label, ""
+    for _ in range(DEEPEST):
+        parent, _, last = parent.rpartition("/")
+        name = f"{last}/{name}" if name else last
+        image = _image_at(parent)
+        if image is not None and name in image.paths:
+            return image, name
+    return None, ""
+
+
+def _image_at(label: str) -> Multiscales | None:
+    """Read the image at a path or an address, if there is one."""
+    import zarr
+
+    if not label or not (is_url(label) or is_zarr(Path(label))):
+        return None
+    try:
+        node = _node(label)
+    except TomogramError:
+        return None
+    if isinstance(node, zarr.Array):
+        return None
+    return read_multiscales(label, node.attrs.asdict())
+
+
+def _only_array(label: str, group: "zarr.Group") -> "zarr.Array[Any]":
+    """Take the only volume of a group that is no image."""
+    import zarr
+
+    members: list[tuple[str, Any]] = []
+    if group.store.supports_listing:
+        members = sorted(group.members())
+    volumes = [
+        one
+        for _, one in members
+        if isinstance(one, zarr.Array) and sum(length > 1 for length in one.shape) == 3
+    ]
+    if len(volumes) == 1:
+        return volumes[0]
+    names = [name for name, _ in members]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    held = f" It holds {', '.join(names[:SHOWN])}{more}." if names else ""
+    message = (
+        f"{label}: a Zarr group, but no OME-Zarr image: it has no 'multiscales'.{held} "
+        f"Name the image or array inside: {label}/{names[0] if names else 'NAME'}"
+    )
+    raise TomogramError(message)
+
+
+def _among(label: str) -> str:
+    """Say what there is where a level that is not there was asked for."""
+    parent, _, name = label.rpartition("/")
+    image = _image_at(parent)
+    if image is None:
+        return ""
+    return f": no level {name!r} of {parent}, which has {', '.join(image.paths)}"
+
+
+def _loader(
+    label: str, array: "zarr.Array[Any]", axes: Sequence[int], attempts: int
+) -> Callable[[Box], NDArray[Any]]:
+    """Make what reads a box of an array (z, y, x)."""
+
+    def load(box: Box) -> NDArray[Any]:
+        index: list[slice | int] = [0] * len(array.shape)
+        for axis, part in zip(axes, box, strict=True):
+            index[axis] = part
+        for attempt in range(1, attempts + 1):
+            try:
+                voxels = np.asarray(array[tuple(index)])
+            except MemoryError:
+                raise
+            except Exception as error:  # codecs and servers raise what they like
+                if attempt == attempts:
+                    raise _failed(label, error) from error
+                time.sleep(PAUSE)
+            else:
+                return voxels
+        raise AssertionError
+
+    return load
+
+
+def _missing(label: str, array: "zarr.Array[Any]") -> list[str]:
+    """Say how many chunks of a local array are not there: its fill is read there."""
+    if is_url(label) or not array.store.supports_listing:
+        return []
+    stored = array.shards or array.chunks
+    wanted = math.prod(
+        -(-length // edge) for length, edge in zip(array.shape, stored, strict=True)
+    )
+    each = math.prod(
+        edge // inner for edge, inner in zip(stored, array.chunks, strict=True)
+    )
+    absent = wanted - array.nchunks_initialized // each
+    if absent <= 0:
+        return []
+    return [
+        f"{label}: {absent} of {wanted} chunks are not there and are taken for "
+        f"{array.fill_value}: is the copy complete?"
+    ]
+
+
+def _failed(label: str, error: Exception) -> TomogramError:
+    said = str(error) or type(error).__name__
+    if is_url(label):
+        return TomogramError(
+            f"{label}: cannot be read ({type(error).__name__}: {said}). Is the address "
+            f"right, and the server there? It has {CONNECT} seconds to answer."
+        )
+    return TomogramError(
+        f"{label}: cannot be read ({said}). It may be damaged or cut short: copy it "
+        "again."
+    )
