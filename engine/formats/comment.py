@@ -2,8 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
-from io import StringIO
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dep.engine.card import ClassInfo
@@ -14,40 +13,59 @@ if TYPE_CHECKING:
     from dep.engine.picks import Picks
 
 COMMENT = "# dep: "
+NUMBER = "number"  # of a tomogram, where the format knows no names
 
 
-def frame_comments(picks: Sequence["Picks"]) -> str:
-    """Give the comment lines of some tomograms, which all have one class table."""
-    return "".join(_comment(one) + "\n" for one in picks)
+def frame_comments(
+    picks: Sequence["Picks"], numbers: Mapping[str, int] | None = None
+) -> str:
+    """Give the comment lines of some tomograms, which all have one class table.
 
-
-def _comment(picks: "Picks") -> str:
-    document: dict[str, Any] = {
-        "tomogram": picks.tomogram,
-        "shape_zyx": picks.shape,
-        "voxel_size": picks.voxel_size,
-        "classes": [[one.name, one.diameter] for one in picks.classes],
-    }
-    if picks.model is not None:
-        document["model"] = picks.model.name
-        document["weights"] = picks.model.weights_digest
-    return COMMENT + json.dumps(document)
+    `numbers` are kept too, for formats that know tomograms by number.
+    """
+    lines = []
+    for one in picks:
+        document: dict[str, Any] = {
+            "tomogram": one.tomogram,
+            "shape_zyx": one.shape,
+            "voxel_size": one.voxel_size,
+            "classes": [[kind.name, kind.diameter] for kind in one.classes],
+        }
+        if numbers is not None:
+            document[NUMBER] = numbers[one.tomogram]
+        if one.model is not None:
+            document["model"] = one.model.name
+            document["weights"] = one.model.weights_digest
+        lines.append(f"{COMMENT}{json.dumps(document)}\n")
+    return "".join(lines)
 
 
 def comment_frames(text: str) -> dict[str, Frame]:
-    """Read frames by tomogram back from the comment lines at the head of a file.
+    """Read frames by tomogram back from the comment lines at the head of a file."""
+    return {said["tomogram"]: frame for said, frame in read_comments(text)}
+
+
+def read_comments(text: str) -> list[tuple[dict[str, Any], Frame]]:
+    """Read what the comment lines at the head of a file say, and the frames of it.
 
     A comment that was edited by hand so that it makes no sense is passed over: the
     rows are the data, and what is missing is asked for where it is needed.
     """
-    frames: dict[str, Frame] = {}
-    for line in StringIO(text):
+    found = []
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        line = text[start:end]
+        start = end + 1
         if not line.startswith("#") and line.strip():
             break
         if not line.startswith(COMMENT):
             continue
         try:
-            name, frame = _frame(json.loads(line[len(COMMENT) :]))
+            document = json.loads(line[len(COMMENT) :])
+            document["tomogram"] = str(document["tomogram"])
+            found.append((document, _frame(document)))
         except (
             ValueError,
             KeyError,
@@ -57,11 +75,10 @@ def comment_frames(text: str) -> dict[str, Frame]:
             RecursionError,
         ):
             continue
-        frames[name] = frame
-    return frames
+    return found
 
 
-def _frame(document: Any) -> tuple[str, Frame]:  # noqa: ANN401 - whatever the JSON holds
+def _frame(document: Any) -> Frame:  # noqa: ANN401 - whatever the JSON holds
     shape, size = document["shape_zyx"], document["voxel_size"]
     if shape is not None:
         shape = (int(shape[0]), int(shape[1]), int(shape[2]))
@@ -79,4 +96,4 @@ def _frame(document: Any) -> tuple[str, Frame]:  # noqa: ANN401 - whatever the J
     if not all(0 <= one.diameter < math.inf for one in classes):
         message = "diameters that make no sense"
         raise ValueError(message)
-    return str(document["tomogram"]), Frame(shape, size, classes or None)
+    return Frame(shape, size, classes or None)

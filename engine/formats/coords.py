@@ -15,6 +15,7 @@ from dep.engine.errors import PicksError
 from dep.engine.formats.fields import number, whole
 from dep.engine.formats.format import Conventions, Files, Format, Holds
 from dep.engine.formats.frame import Frame
+from dep.engine.formats.rows import format_rows
 from dep.engine.formats.table import Table
 
 if TYPE_CHECKING:
@@ -24,13 +25,10 @@ if TYPE_CHECKING:
 def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:  # noqa: ARG001 - voxels need no convention
     """Write one line for each pick, best first."""
     (one,) = picks
-    lines = [
-        f"{class_id}\t{x:.3f}\t{y:.3f}\t{z:.3f}\n"
-        for class_id, (x, y, z) in zip(
-            one.class_id.tolist(), one.xyz.tolist(), strict=True
-        )
-    ]
-    return {path: "".join(lines)}
+    rows = format_rows(
+        "%d\t%.3f\t%.3f\t%.3f\n", one.class_id.tolist(), *one.xyz.T.tolist()
+    )
+    return {path: rows}
 
 
 def read(path: Path, frame: Frame) -> Table:

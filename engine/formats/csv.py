@@ -18,6 +18,7 @@ from dep.engine.errors import PicksError
 from dep.engine.formats.fields import number, whole
 from dep.engine.formats.format import Conventions, Files, Format, Holds
 from dep.engine.formats.frame import Frame
+from dep.engine.formats.rows import format_rows
 from dep.engine.formats.table import Table
 
 if TYPE_CHECKING:
@@ -30,17 +31,26 @@ COLUMNS = ("tomogram", "class", "x", "y", "z", "score")
 
 def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:  # noqa: ARG001 - voxels need no convention
     """Write one row for each pick, best first in each tomogram."""
-    stream = StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    parts = [",".join(COLUMNS) + "\n"]
     for one in picks:
-        for name, (x, y, z), score in zip(
-            one.class_names, one.xyz.tolist(), one.score.tolist(), strict=True
-        ):
-            writer.writerow(
-                (one.tomogram, name, f"{x:.3f}", f"{y:.3f}", f"{z:.3f}", f"{score:.4f}")
+        names = [_field(kind.name) for kind in one.classes]
+        tomogram = _field(one.tomogram).replace("%", "%%")
+        parts.append(
+            format_rows(
+                f"{tomogram},%s,%.3f,%.3f,%.3f,%.4f\n",
+                [names[number - 1] for number in one.class_id.tolist()],
+                *one.xyz.T.tolist(),
+                one.score.tolist(),
             )
-    return {path: stream.getvalue()}
+        )
+    return {path: "".join(parts)}
+
+
+def _field(text: str) -> str:
+    """Quote a field where CSV needs it."""
+    stream = StringIO()
+    csv.writer(stream, lineterminator="").writerow([text])
+    return stream.getvalue()
 
 
 def read(path: Path, frame: Frame) -> Table:

@@ -32,6 +32,7 @@ from dep.engine.formats.fields import number, whole
 from dep.engine.formats.format import Conventions, Files, Format, Holds
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.table import Table
+from dep.engine.formats.tomogram_numbers import tomogram_numbers
 
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
@@ -41,7 +42,6 @@ TAG, ALIGNED, SHIFT, SCORE, TOMOGRAM, CLASS, POSITION, PIXEL_SIZE = (
     column - 1 for column in (1, 2, 4, 10, 20, 22, 24, 36)
 )
 FEWEST = POSITION + 3  # columns that a table must have to be of any use here
-MOST_DIGITS = 6  # of a tomogram number
 
 
 def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
@@ -52,7 +52,7 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
     PicksError
         A tomogram name with a line break.
     """
-    numbers = _numbers([one.tomogram for one in picks])
+    numbers = tomogram_numbers([one.tomogram for one in picks])
     rows: list[str] = []
     for one in picks:
         pixel_size = how.frame_of(one).voxel_size or 0.0
@@ -109,17 +109,6 @@ def _volume_list(
         lines.append(f"* apix = {pixel_size:.6g}")
     lines.append(f"> {path.name}")
     return "\n".join(lines) + "\n"
-
-
-def _numbers(names: Sequence[str]) -> dict[str, int]:
-    """Give tomograms numbers after their own names where that tells them apart."""
-    own = []
-    for name in names:
-        digits = re.findall(r"[0-9]+", name)
-        own.append(int(digits[-1]) if digits and len(digits[-1]) <= MOST_DIGITS else 0)
-    if len(set(own)) < len(own) or 0 in own:
-        own = list(range(1, len(names) + 1))
-    return dict(zip(names, own, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,28 @@ class Holds(enum.Flag):
     SEVERAL = enum.auto()  # tomograms in one file (or folder)
 
 
+@dataclass(frozen=True, slots=True)
+class Optics:
+    """What RELION calls the optics of a tilt series.
+
+    Attributes
+    ----------
+    voltage : float
+        kV.
+    aberration : float
+        Spherical, mm.
+    contrast : float
+        Amplitude contrast, as a fraction.
+    group : str
+        The group's name; tomograms with the same name and values are one group.
+    """
+
+    voltage: float
+    aberration: float
+    contrast: float
+    group: str = "opticsGroup1"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conventions:
     """What a writer may need to know besides the picks; all of it has a default.
@@ -45,12 +67,21 @@ class Conventions:
         What is known of tomograms, by name, beyond what their picks say.
     tomograms_star : Path or None
         RELION's or Warp's tomograms.star, for an optimisation set.
+    optics : Optics or None
+        Of all tomograms that `optics_of` does not name.
+    optics_of : mapping of str to Optics
+        By tomogram.
+    box : int or None
+        Edge of crYOLO's boxes in voxels; None: the diameter of each pick's class.
     """
 
     pixel_size: float | None = None
     centre: Centre = "half"
     frames: Mapping[str, Frame] = field(default_factory=dict)
     tomograms_star: Path | None = None
+    optics: Optics | None = None
+    optics_of: Mapping[str, Optics] = field(default_factory=dict)
+    box: int | None = None
 
     def frame_of(self, picks: "Picks") -> Frame:
         """Say all that is known of the tomogram of some picks."""

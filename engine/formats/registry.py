@@ -52,6 +52,7 @@ from typing import TYPE_CHECKING
 
 from dep.engine.errors import PicksError
 from dep.engine.formats import (
+    cbox,
     cmm,
     coords,
     copick,
@@ -61,8 +62,10 @@ from dep.engine.formats import (
     eman2,
     imod,
     portal,
+    relion4,
     relion5,
     star,
+    stopgap,
 )
 from dep.engine.formats.format import Format, Holds
 
@@ -76,6 +79,10 @@ FORMATS: dict[str, Format] = {
     "star": star.FORMAT,
     "csv": csv.FORMAT,
     "coords": coords.FORMAT,
+    "relion4": relion4.FORMAT,
+    "warp": star.WARP,
+    "stopgap": stopgap.FORMAT,
+    "cbox": cbox.FORMAT,
     "dynamo": dynamo.FORMAT,
     "eman2": eman2.FORMAT,
     "imod": imod.FORMAT,

@@ -1,14 +1,15 @@
-"""Read STAR files of particles, in tomogram voxels or in RELION 5's centred ångström.
+"""Read STAR files of particles, in voxels, unbinned pixels or centred ångström.
 
-The two conventions are told apart by their columns.
+The conventions are told apart by their columns. Where a file has refined offsets
+(``rlnOriginX/Y/ZAngst``), they are taken away from the coordinates, as RELION does
+(``ParticleSet::getPosition``): the particle is where the offset says, not where it was
+picked.
 """
 
-import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,159 +17,175 @@ from numpy.typing import NDArray
 from dep.engine.errors import PicksError
 from dep.engine.formats import star_text
 from dep.engine.formats.comment import comment_frames
-from dep.engine.formats.fields import LARGEST, number, whole
+from dep.engine.formats.fields import number
 from dep.engine.formats.frame import Counting, Frame
+from dep.engine.formats.star_file import Loop, StarFile, read_star
 from dep.engine.formats.table import Table
 
-if TYPE_CHECKING:
-    from gemmi import cif
-
-TOMOGRAM_ALIASES = (star_text.TOMOGRAM, "rlnMicrographName")
-# Å; RELION 4 writes it among the optics, and counts coordinates in such pixels.
+TOMOGRAM_ALIASES = (star_text.TOMOGRAM, star_text.MICROGRAPH)
 CENTRED = Counting(angstrom=True, centred=True)
-UNBINNED = "rlnTomoTiltSeriesPixelSize"
 
 
-def recognise(tag: str) -> Callable[[bytes], bool]:
-    """Make a test of a file's head: whether it has a column of this name."""
-    column = re.compile(rb"^\s*_" + tag.encode() + rb"\b", re.M)
-    return lambda head: column.search(head) is not None
+def recognise(*tags: str, lacking: tuple[str, ...] = ()) -> Callable[[bytes], bool]:
+    """Make a test of a file's head: that it has some columns and lacks others."""
+    wanted, unwanted = (
+        [re.compile(rb"^\s*_" + tag.encode() + rb"\b", re.M) for tag in some]
+        for some in (tags, lacking)
+    )
+    return lambda head: (
+        all(column.search(head) for column in wanted)
+        and not any(column.search(head) for column in unwanted)
+    )
+
+
+def any_of(other: Callable[[bytes], bool], tag: str) -> Callable[[bytes], bool]:
+    """Make a test of a file's head that passes where `other` does, or has a column."""
+    column = recognise(tag)
+    return lambda head: other(head) or column(head)
 
 
 def read(path: Path, frame: Frame) -> Table:
-    """Read particles of either convention; RELION 5's stay as the file has them.
+    """Read particles of any convention; centred ones stay as the file has them.
 
     Raises
     ------
     PicksError
         Not STAR, no coordinates, or a field that is no number.
     """
-    from gemmi import cif
+    return read_particles(read_star(path), frame)
 
-    text = path.read_text(encoding="utf-8-sig")
-    frames = comment_frames(text)
+
+def read_particles(file: StarFile, frame: Frame) -> Table:
+    """Read particles from a file that was parsed; see `read`."""
+    frames = comment_frames(file.text)
     own = next(iter(frames.values()), Frame())  # all have the same class table
     if len(frames) > 1:
         frames = {name: frame.or_else(one) for name, one in frames.items()}
         own = Frame(classes=own.classes)
     # Numbers count in the file's own class table, whatever the reader's is.
     frame = replace(frame.or_else(own), classes=own.classes or frame.classes)
-    only = next(iter(frames)) if len(frames) == 1 else ""
-    known = frames if len(frames) > 1 else {}
-    text, empty = _without_empty_loops(text)
-    try:
-        document = cif.read_string(text)
-    except (ValueError, RuntimeError) as error:  # the latter for a name used twice
-        message = f"{path}: not a STAR file ({error})"
-        raise PicksError(message) from error
-    for block in document:
-        for tags in (star_text.CENTRED, star_text.VOXELS):
-            column = block.find_loop("_" + tags[0])
-            if len(column) == 0:
-                continue
-            many = len(column)
-            xyz = np.stack([_numbers(path, block, tag, many) for tag in tags], axis=1)
-            counting = (
-                CENTRED
-                if tags is star_text.CENTRED
-                else Counting(pixel_size=_unbinned(path, document))
-            )
-            table = _table(path, block, xyz, frame)
-            return replace(table, counting=counting, frames=known)
-    if any(tag in empty for tag in (star_text.CENTRED[0], star_text.VOXELS[0])):
-        nothing = np.zeros((0, 3))
-        return Table(nothing, [], np.zeros(0), [], frame, numbered=True, name=only)
+    for tags in (star_text.CENTRED, star_text.VOXELS):
+        loop = file.loop_of(tags[0])
+        if loop is None:
+            continue
+        counting = CENTRED
+        if tags is star_text.VOXELS:
+            counting = Counting(pixel_size=unbinned_pixel_size(file))
+        table = _table(file, loop, tags, frame, counting)
+        only = next(iter(frames)) if len(frames) == 1 and not len(loop) else ""
+        return replace(table, frames=frames if len(frames) > 1 else {}, name=only)
     message = (
-        f"{path}: no coordinates; expected columns {', '.join(star_text.VOXELS)} or "
-        f"{', '.join(star_text.CENTRED)}"
+        f"{file.path}: no coordinates; expected columns "
+        f"{', '.join(star_text.VOXELS)} or {', '.join(star_text.CENTRED)}"
     )
     raise PicksError(message)
 
 
 def _table(
-    path: Path, block: "cif.Block", xyz: NDArray[np.float64], frame: Frame
+    file: StarFile,
+    loop: Loop,
+    tags: tuple[str, str, str],
+    frame: Frame,
+    counting: Counting,
 ) -> Table:
-    from gemmi import cif
-
-    many = len(xyz)
+    many = len(loop)
+    if not many:
+        nothing = np.zeros((0, 3))
+        return Table(
+            nothing, [], np.zeros(0), [], frame, numbered=True, counting=counting
+        )
+    xyz = np.stack([file.numbers(loop, tag) for tag in tags], axis=1)
+    xyz -= _offsets(file, loop, frame, counting)
     names = [""] * many
     for tag in TOMOGRAM_ALIASES:
-        column = _column(path, block, tag, many)
-        if len(column):
-            names = [cif.as_string(value) for value in column]
+        found = file.texts(loop, tag)
+        if found:
+            names = _without_ending(found)
             break
-    classes = _column(path, block, star_text.CLASS, many)
-    labels = [
-        str(whole(path, f"row {row}, {star_text.CLASS}", value))
-        for row, value in enumerate(classes, start=1)
-    ]
+    numbers = file.wholes(loop, star_text.CLASS)
     scores = (
-        _numbers(path, block, star_text.SCORE, many)
-        if len(block.find_loop("_" + star_text.SCORE))
+        file.numbers(loop, star_text.SCORE)
+        if file.words(loop, star_text.SCORE)
         else np.ones(many)
     )
-    return Table(xyz, labels or ["1"] * many, scores, names, frame, numbered=True)
+    labels = list(map(str, numbers)) or ["1"] * many
+    return Table(xyz, labels, scores, names, frame, numbered=True, counting=counting)
 
 
-def _unbinned(path: Path, document: "cif.Document") -> float | None:
-    """Find the unbinned pixel size, Å; None where there is none, or more than one."""
-    sizes = {
-        number(path, UNBINNED, value)
-        for block in document
-        for value in block.find_loop("_" + UNBINNED)
-    }
-    size = sizes.pop() if len(sizes) == 1 else 0.0
-    return size if size > 0 else None
+def _offsets(
+    file: StarFile, loop: Loop, frame: Frame, counting: Counting
+) -> NDArray[np.float64]:
+    """Give refined offsets (n, 3) in the unit of the coordinates; 0 where none are.
 
-
-def _column(path: Path, block: "cif.Block", tag: str, many: int) -> "cif.Column":
-    """Find a column; empty where there is none, refused where another loop has it."""
-    column = block.find_loop("_" + tag)
-    if len(column) not in (0, many):
+    Raises
+    ------
+    PicksError
+        Offsets in ångström of coordinates in pixels of unknown size, or in a rotated
+        frame of subtomograms, which this reader does not turn.
+    """
+    in_angstrom = all(file.words(loop, tag) for tag in star_text.ORIGINS)
+    if in_angstrom:
+        offsets = np.stack(
+            [file.numbers(loop, tag) for tag in star_text.ORIGINS], axis=1
+        )
+    elif all(file.words(loop, tag) for tag in star_text.PIXEL_ORIGINS):
+        offsets = np.stack(
+            [file.numbers(loop, tag) for tag in star_text.PIXEL_ORIGINS], axis=1
+        )
+    else:
+        return np.zeros((len(loop), 3))
+    if not offsets.any():
+        return offsets
+    turned = [tag for tag in star_text.SUBTOMOGRAM_ANGLES if file.words(loop, tag)]
+    if any(file.numbers(loop, tag).any() for tag in turned):
         message = (
-            f"{path}: block {block.name!r}: {len(column)} rows of {tag}, but {many} of "
-            "coordinates; expected them in one loop"
+            f"{file.path}: has offsets ({star_text.ORIGINS[0]}) in the frame of turned "
+            f"subtomograms ({turned[0]}), which are not understood; let RELION remove "
+            "the offsets first (relion_tomo_subtomo, or set them to 0)"
         )
         raise PicksError(message)
-    return column
-
-
-def _numbers(
-    path: Path, block: "cif.Block", tag: str, many: int
-) -> NDArray[np.float64]:
-    column = _column(path, block, tag, many)
-    if len(column) == 0:
-        message = f"{path}: block {block.name!r} has no column {tag}"
+    if not in_angstrom or counting.angstrom:
+        return offsets
+    size = counting.pixel_size or frame.pixel_size or frame.voxel_size
+    if not size:
+        message = (
+            f"{file.path}: has offsets in ångström ({star_text.ORIGINS[0]}), but the "
+            "size of the pixels that it counts in is unknown; give the voxel size "
+            "(voxel_size=... in Python, --voxel-size on the command line)"
+        )
         raise PicksError(message)
-    with contextlib.suppress(ValueError):  # the first wrong one is found below
-        values = np.array(list(column), dtype=np.float64)
-        if (np.abs(values) <= LARGEST).all():
-            return values
-    return np.array(
-        [
-            number(path, f"row {row}, {tag}", value)
-            for row, value in enumerate(column, start=1)
-        ],
-        np.float64,
-    )
+    return offsets / size
 
 
-def _without_empty_loops(text: str) -> tuple[str, set[str]]:
-    """Drop loops without rows, which gemmi refuses; give the text and their tags."""
-    kept: list[str] = []
-    dropped: set[str] = set()
-    loop: list[str] | None = None  # the lines of a loop that has no row so far
-    for line in [*text.splitlines(), "data_end_of_file"]:
-        word = line.split(maxsplit=1)[0] if line.strip() else ""
-        if loop is not None and (word.startswith(("_", "#")) or not word):
-            loop.append(line)
-            continue
-        if loop is not None and word.startswith("data_"):
-            tags = (one.split()[0] for one in loop[1:] if one.lstrip().startswith("_"))
-            dropped.update(tag.removeprefix("_") for tag in tags)
-        elif loop is not None:
-            kept += loop
-        loop = [line] if word == "loop_" else None
-        if loop is None:
-            kept.append(line)
-    return "\n".join(kept[:-1]) + "\n", dropped
+def _without_ending(names: list[str]) -> list[str]:
+    if not any(name.endswith(star_text.TILT_SERIES) for name in set(names)):
+        return names
+    return [name.removesuffix(star_text.TILT_SERIES) for name in names]
+
+
+def unbinned_pixel_size(file: StarFile) -> float | None:
+    """Find the unbinned pixel size, Å; None where there is none.
+
+    Raises
+    ------
+    PicksError
+        There are several.
+    """
+    tag = star_text.UNBINNED
+    sizes = {
+        number(file.path, tag, value)
+        for loop in file.loops
+        if tag in loop.tags
+        for value in loop.column(tag)
+    }
+    if tag in file.pairs:
+        sizes.add(number(file.path, tag, file.pairs[tag]))
+    sizes = {size for size in sizes if size > 0}
+    if len(sizes) > 1:
+        said = ", ".join(f"{size:g}" for size in sorted(sizes))
+        message = (
+            f"{file.path}: has optics groups of different {tag} ({said} Å); split the "
+            "file by optics group first (relion_star_handler --split)"
+        )
+        raise PicksError(message)
+    return sizes.pop() if sizes else None

@@ -1,25 +1,38 @@
 """The words of STAR files: tags in common, quoting, and writing a loop."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dep.engine.errors import PicksError
 from dep.engine.formats.format import Holds
 
 TOMOGRAM, CLASS, SCORE = "rlnTomoName", "rlnClassNumber", "rlnAutopickFigureOfMerit"
+MICROGRAPH = "rlnMicrographName"
+TILT_SERIES = ".tomostar"  # what Warp adds to a tomogram's name
 VOXELS = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 CENTRED = (
     "rlnCenteredCoordinateXAngst",
     "rlnCenteredCoordinateYAngst",
     "rlnCenteredCoordinateZAngst",
 )
+ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
+PIXEL_ORIGINS = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")  # RELION 3.0 and earlier
+SUBTOMOGRAM_ANGLES = (
+    "rlnTomoSubtomogramRot",
+    "rlnTomoSubtomogramTilt",
+    "rlnTomoSubtomogramPsi",
+)
+GROUP = "rlnOpticsGroup"
+OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+# Å; RELION 4 and 5 write it among the optics.
+UNBINNED = "rlnTomoTiltSeriesPixelSize"
 # Class names are kept in our comment line, and in no column.
 HOLDS = Holds.SCORE | Holds.CLASS | Holds.CLASS_NAME | Holds.TOMOGRAM | Holds.SEVERAL
 # A word that no STAR reader takes for a number, a comment or a keyword.
 _WORD = re.compile(r"(?!(data|save)_|(loop|stop|global)_$)[A-Za-z][\w.+\-/:]*", re.I)
 
 
-def loop(block: str, tags: Sequence[str], rows: Iterable[str]) -> str:
+def loop(block: str, tags: Sequence[str], rows: str) -> str:
     """Write one block with one loop of rows, tags numbered as RELION does.
 
     A loop without rows is not valid STAR for every reader, yet RELION writes and reads
@@ -28,7 +41,7 @@ def loop(block: str, tags: Sequence[str], rows: Iterable[str]) -> str:
     head = f"data_{block}\n\nloop_\n" + "".join(
         f"_{tag} #{column}\n" for column, tag in enumerate(tags, start=1)
     )
-    return head + "".join(f"{row}\n" for row in rows) + "\n"
+    return f"{head}{rows}\n"
 
 
 def quote(text: str) -> str:
@@ -46,3 +59,8 @@ def quote(text: str) -> str:
             return f"{mark}{text}{mark}"
     message = f"the name {text!r} cannot be written to a STAR file; rename the tomogram"
     raise PicksError(message)
+
+
+def in_row(text: str) -> str:
+    """Quote a string for the %-template of a row; raise as `quote`."""
+    return quote(text).replace("%", "%%")

@@ -66,15 +66,24 @@ class Table:
         """
         if self.counting == VOXELS:
             return self
-        if not self.frames:
-            xyz = self.counting.to_voxels(path, self.xyz, self.frame, centre)
+        table = self._of_known_size()
+        if not table.frames:
+            xyz = self.counting.to_voxels(path, self.xyz, table.frame, centre)
         else:
             xyz = np.empty_like(self.xyz)
             for name, rows in self.rows_by_tomogram().items():
                 xyz[rows] = self.counting.to_voxels(
-                    path, self.xyz[rows], self.frame_of(name), centre
+                    path, self.xyz[rows], table.frame_of(name), centre
                 )
-        return replace(self, xyz=xyz, counting=VOXELS)
+        return replace(table, xyz=xyz, counting=VOXELS)
+
+    def _of_known_size(self) -> "Table":
+        """Take unbinned pixels for the voxels where the voxel size is unknown."""
+        size = self.counting.pixel_size
+        if not (size and self.counting.plain):
+            return self
+        frame = self.frame.or_else(Frame(voxel_size=size, pixel_size=size))
+        return replace(self, frame=frame)
 
     def as_it_counts(self) -> "Table":
         """Leave pixels from the first one as they are, whatever their size."""

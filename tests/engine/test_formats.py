@@ -71,7 +71,6 @@ class TestRelion5:
         )
         assert list(table["rlnTomoName"]) == ["TS_01"] * 2
         assert list(table["rlnClassNumber"]) == [1, 2]
-        assert list(table["rlnOpticsGroup"]) == [1, 1]
         np.testing.assert_allclose(
             table["rlnAutopickFigureOfMerit"], picks.score, atol=1e-4
         )
@@ -93,13 +92,29 @@ class TestRelion5:
 
         assert lines(1) == lines(4)
 
-    def test_the_optics_block(self, tmp_path):
-        optics = star(picks_of().write(tmp_path / "a.star"))["optics"]
-        assert optics.iloc[0].to_dict() == {
+    def test_optics_are_whole_or_left_to_relion(self, tmp_path):
+        """RELION 5 makes its own optics, but stops at some that lack anything."""
+        from dep.engine.formats import Conventions, write_picks
+        from dep.engine.formats.format import Optics
+
+        optics = Optics(300, 2.7, 0.07)
+        for how in (Conventions(pixel_size=1.685), Conventions(optics=optics)):
+            write_picks([picks_of()], tmp_path / "a.star", "relion5", how)
+            blocks = star(tmp_path / "a.star")
+            assert list(blocks) == ["particles"]
+            assert "rlnOpticsGroup" not in blocks["particles"]
+        how = Conventions(pixel_size=1.685, optics=optics)
+        write_picks([picks_of()], tmp_path / "a.star", "relion5", how)
+        blocks = star(tmp_path / "a.star")
+        assert blocks["optics"].iloc[0].to_dict() == {
             "rlnOpticsGroup": 1,
             "rlnOpticsGroupName": "opticsGroup1",
-            "rlnImagePixelSize": 13.48,
+            "rlnTomoTiltSeriesPixelSize": 1.685,
+            "rlnVoltage": 300,
+            "rlnSphericalAberration": 2.7,
+            "rlnAmplitudeContrast": 0.07,
         }
+        assert set(blocks["particles"]["rlnOpticsGroup"]) == {1}
 
     def test_is_what_a_star_suffix_means(self, tmp_path):
         assert format_of(tmp_path / "a.star") == "relion5"
