@@ -28,6 +28,7 @@ PACKAGES = (
     ("tensorrt", "gpu", "picking on a GPU: plans, fastest"),
     ("tensorrt-rtx", "gpu-rtx", "picking on a GPU: plans for RTX cards"),
     ("pillow", "picture", "pictures"),
+    ("matplotlib", "plots", "pictures of evaluations, training"),
     ("torch", "train", "training, export"),
     ("onnx", "train", "export"),
     ("onnxscript", "train", "export"),
