@@ -95,6 +95,10 @@ def _count(graph: Graph, tile: tuple[int, int, int]) -> int:
             made = _convolved(node, edges, node.ints["kernel_shape"])
         elif node.op == "Resize":
             made = _resized(node, edges, constants)
+        elif node.op == "Slice":
+            made = _cut(node, edges, constants)
+        elif node.op == "Pad":
+            made = _padded(node, edges, constants)
         elif node.op in _BY_VOXEL or _is_by_channel(node, constants):
             made = edges
         else:
@@ -167,6 +171,50 @@ def _resized(node: Node, edges: Edges, constants: dict[str, Tensor]) -> Edges:
     return tuple(
         math.floor(edge * factor)
         for edge, factor in zip(edges, factors[2:], strict=True)
+    )
+
+
+def _values(
+    node: Node, place: int, constants: dict[str, Tensor]
+) -> tuple[float, ...] | None:
+    """Give the values of a node's constant input; None where it is left out."""
+    name = node.inputs[place] if len(node.inputs) > place else ""
+    if not name:
+        return None
+    found = constants.get(name, Tensor(())).values
+    if found is None:
+        raise _UnknownError
+    return found
+
+
+def _cut(node: Node, edges: Edges, constants: dict[str, Tensor]) -> Edges:
+    """Give the edges after taking a part along z, y or x, one step at a time."""
+    starts, ends, axes, steps = (
+        _values(node, place, constants) for place in range(1, 5)
+    )
+    if starts is None or ends is None or axes is None or set(steps or (1,)) != {1}:
+        raise _UnknownError
+    made = list(edges)
+    for start, end, axis in zip(starts, ends, axes, strict=True):
+        place = int(axis) - 2 if axis >= 0 else int(axis) + 3
+        if place < 0:
+            raise _UnknownError
+        length = made[place]
+        first, last = (
+            int(min(length, max(0, one + length * (one < 0)))) for one in (start, end)
+        )
+        made[place] = max(0, last - first)
+    return tuple(made)
+
+
+def _padded(node: Node, edges: Edges, constants: dict[str, Tensor]) -> Edges:
+    """Give the edges after adding voxels around."""
+    pads = _values(node, 1, constants)
+    if pads is None or len(pads) != 10 or _values(node, 3, constants) is not None:
+        raise _UnknownError
+    return tuple(
+        edge + int(before) + int(after)
+        for edge, before, after in zip(edges, pads[2:5], pads[7:], strict=True)
     )
 
 

@@ -97,6 +97,9 @@ def compare_runtimes(
     """
     int8 = card.precision == "int8"
     tiles = read_tiles(card, tomogram, INT8_TILES if int8 else TILES)
+    # Of a network that is bound to its tile the file leaves out margins.
+    low = card.margin if card.tile_fixed else 0
+    core = (slice(None), *(slice(low, card.tile - low),) * 3)
     pairs = list(combinations(runtimes, 2))
     largest, squares = dict.fromkeys(pairs, 0.0), dict.fromkeys(pairs, 0.0)
     both = dict.fromkeys(pairs, 0)
@@ -104,7 +107,7 @@ def compare_runtimes(
     for tile in tiles:
         # A runtime may write its next scores where these are.
         scores = {
-            name: np.array(runtime.infer(tile)[0], dtype=np.float32)
+            name: np.array(runtime.infer(tile)[0][core], dtype=np.float32)
             for name, (runtime, _) in runtimes.items()
         }
         picks = {name: _picks(one, card) for name, one in scores.items()}

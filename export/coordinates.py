@@ -33,6 +33,11 @@ class PlacedConv(nn.Conv3d):
         self.coordinates = nn.Parameter(conv.weight[:, inputs:].detach().clone())
         self.register_buffer("ramp", torch.linspace(-1, 1, edge, dtype=kind))
         self.edge = edge
+        self.low = 0
+
+    def crop(self, low: int) -> None:
+        """Expect tiles that lack `low` voxels at every face."""
+        self.low = low
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, i, z, y, x) -> (b, o, z, y, x)."""
@@ -44,7 +49,12 @@ class PlacedConv(nn.Conv3d):
             ramp.view(1, 1, self.edge, 1, 1).expand(shape),
         ]
         place = F.conv3d(torch.cat(channels, dim=1), self.coordinates, padding=1)
-        return super().forward(x) + place
+        return super().forward(x) + inner(place, self.low)
+
+
+def inner(x: Tensor, low: int) -> Tensor:
+    """Leave out `low` voxels at every face of (b, c, z, y, x)."""
+    return x[:, :, low:-low, low:-low, low:-low] if low else x
 
 
 def fold_coordinates(network: DeployedNetwork, tile: int) -> DeployedNetwork:

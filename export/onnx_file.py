@@ -19,6 +19,7 @@ from dep.export.agreement import Comparison
 from dep.export.axes import free_axes
 from dep.export.calibrate import calibrated
 from dep.export.coordinates import fold_coordinates
+from dep.export.cropping import leave_out_margins
 from dep.export.errors import ExportError
 from dep.export.published import Published
 from dep.export.quantise import quantise
@@ -114,6 +115,8 @@ def export_onnx(
     # Whatever is wrong with the card shows before the work.
     card = replace(source.card(UNKNOWN_DIGEST), precision=precision)
     deployed = fold_coordinates(source.network, card.tile)
+    if card.tile_fixed:
+        deployed = leave_out_margins(deployed, card.margin)
     typed = deployed.typed(DTYPES[precision])
 
     model = _trace(typed, card.tile, BF16_OPSET if precision == "bf16" else OPSET)

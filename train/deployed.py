@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own convention
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dep.train.network import ConvBlock, ResUNet3D
@@ -27,6 +28,8 @@ class DeployedNetwork(nn.Module):
     """
 
     dtype = torch.float32
+    # Voxels at every face of a tile whose scores the network does not give; they are 0.
+    left_out = 0
 
     def __init__(self, network: ResUNet3D, report: Sequence[bool]) -> None:
         super().__init__()
@@ -56,7 +59,10 @@ class DeployedNetwork(nn.Module):
 
     def forward(self, tomogram: Tensor) -> Tensor:
         """Return the scores of a batch of tiles."""
-        logits = self.network(tomogram.to(self.dtype)).float()
+        scores = self._reported(self.network(tomogram.to(self.dtype)).float())
+        return F.pad(scores, (self.left_out,) * 6) if self.left_out else scores
+
+    def _reported(self, logits: Tensor) -> Tensor:
         if not self.softmax:
             return torch.sigmoid(logits)
         scores = torch.softmax(logits, dim=1)
