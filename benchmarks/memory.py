@@ -30,7 +30,7 @@ import mrcfile
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
-from dep.engine import Picker, mapped_pages, open_volume
+from dep.engine import Picker, Volume, mapped_pages, open_volume
 from dep.engine.resample import ResampledVolume
 from dep.engine.slab import Layers
 
@@ -147,10 +147,10 @@ def measure(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
         path = folder / "large.mrc"
         write_tomogram(path, shape, card.voxel_size * (1.25 if words.rescale else 1))
         with open_volume(path) as volume:
-            seen = volume.shape
+            seen: Volume | ResampledVolume = volume
             if words.rescale:
-                seen = ResampledVolume(volume, card.voxel_size).shape
-            plan = picker.tiling.plan(seen, resampled=words.rescale)
+                seen = ResampledVolume(volume, card.voxel_size)
+            plan = picker.tiling.plan(seen.shape, seen.held)
         before = memory()
         if not words.network:
             runtime = picker.runtime

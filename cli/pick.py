@@ -161,6 +161,22 @@ def pick(
             rich_help_panel=DATA_OPTIONS,
         ),
     ] = False,
+    lowpass: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ÅNGSTRÖM",
+            help="Remove shorter wavelengths first (Gaussian; default: no filter).",
+            rich_help_panel=DATA_OPTIONS,
+        ),
+    ] = None,
+    highpass: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ÅNGSTRÖM",
+            help="Remove longer wavelengths first; with --lowpass a band-pass.",
+            rich_help_panel=DATA_OPTIONS,
+        ),
+    ] = None,
     robust: Annotated[
         bool,
         typer.Option(
@@ -315,6 +331,8 @@ def pick(
         "invert": invert,
         "statistics": "robust" if robust else "plain",
         "skip_empty": skip_empty,
+        "lowpass": lowpass,
+        "highpass": highpass,
         "mask": mask,
         "t_seg": t_seg,
         "t_lm": t_lm,

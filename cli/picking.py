@@ -87,7 +87,7 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
     """
     names = (
         *("t_seg", "t_lm", "t_dist", "invert", "rescale", "statistics"),
-        "skip_empty",
+        *("skip_empty", "lowpass", "highpass"),
     )
     try:
         settings = PickSettings.of(

@@ -22,6 +22,7 @@ from dep.engine.mask import Mask, Masking, open_mask
 from dep.engine.normalise import Normaliser, Statistics, measure
 from dep.engine.picks import ModelIdentity, Picks
 from dep.engine.pipeline import Streamed
+from dep.engine.prefilter import FilteredVolume, filtered
 from dep.engine.resample import ResampledVolume
 from dep.engine.runtime import Runtime
 from dep.engine.settings import PickSettings, SettingOptions
@@ -94,7 +95,9 @@ class Prepared:
     Attributes
     ----------
     volume, source
-        The tomogram, and what the network sees of it: itself, or resampled.
+        The tomogram, and what the network sees of it: itself, resampled or filtered.
+    factor : float
+        Coordinates that the network finds times this are the tomogram's own.
     plan : TilePlan
         Its tiles.
     statistics : Statistics
@@ -109,7 +112,8 @@ class Prepared:
 
     request: Request
     volume: Volume
-    source: Volume | ResampledVolume
+    source: Volume | ResampledVolume | FilteredVolume
+    factor: float
     plan: TilePlan
     statistics: Statistics
     warnings: tuple[str, ...]
@@ -166,20 +170,21 @@ def prepare(
         request.voxel_size,
         name=request.name,
         default_voxel_size=card.voxel_size if request.ignore_voxel_size else None,
+        # A voxel size that is given is that of the level that was named, or the finest.
+        near=card.voxel_size if request.voxel_size is None else None,
     )
     try:
-        source, warnings = fit_voxel_size(
+        frame, warnings = fit_voxel_size(
             volume,
             card,
             rescale=request.settings.rescale,
             ignore=request.ignore_voxel_size,
         )
-        resampled = isinstance(source, ResampledVolume)
-        plan = tiling.plan(source.shape, resampled=resampled)
-        if isinstance(source, ResampledVolume):
-            source.widen(plan.tile[0])
+        factor = frame.factor if isinstance(frame, ResampledVolume) else 1.0
+        source = filtered(frame, frame.voxel_size, settings.lowpass, settings.highpass)
+        plan = tiling.plan(source.shape, source.held)
+        source.widen(plan.tile[0])
         if request.mask is not None:
-            factor = source.factor if isinstance(source, ResampledVolume) else 1.0
             mask = open_mask(request.mask, volume, factor)
             plan = mask.plan(plan, halo(settings.iterations))
         if progress is not None:
@@ -204,6 +209,7 @@ def prepare(
         request,
         volume,
         source,
+        factor,
         plan,
         statistics,
         (*volume.warnings, *warnings),
@@ -235,19 +241,14 @@ def conclude(
     started : float
         When the work on this tomogram began (`time.perf_counter`).
     """
-    settings, source, volume = (
-        prepared.request.settings,
-        prepared.source,
-        prepared.volume,
-    )
+    settings, volume = prepared.request.settings, prepared.volume
     begun = perf_counter()
     xyz, class_id, score = _joined(streamed)
     kept = deduplicate(xyz, score, settings.t_dist, backend=kernels)
     ended = perf_counter()
-    factor = source.factor if isinstance(source, ResampledVolume) else 1.0
     plan = prepared.plan
     return Picks(
-        xyz=(xyz[kept].astype(np.float64) * factor).astype(np.float32),
+        xyz=(xyz[kept].astype(np.float64) * prepared.factor).astype(np.float32),
         class_id=class_id[kept],
         score=score[kept],
         classes=card.classes,

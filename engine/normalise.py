@@ -108,7 +108,7 @@ def measure(
         plane = source.read(z, z + 1)[0].reshape(-1)
         least, most = float(plane.min()), float(plane.max())
         if not (math.isfinite(least) and math.isfinite(most)):
-            raise _not_finite(source, z, plane)
+            raise not_finite(source, z, plane)
         low, high = min(low, least), max(high, most)
         for start in range(0, plane.size, BLOCK):
             stored = plane[start : start + BLOCK]
@@ -180,7 +180,8 @@ def _pivot(source: PlaneSource) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _not_finite(source: PlaneSource, z: int, plane: NDArray[Any]) -> TomogramError:
+def not_finite(source: PlaneSource, z: int, plane: NDArray[Any]) -> TomogramError:
+    """Say that a plane holds voxels that are NaN or infinite."""
     bad = int(plane.size - np.count_nonzero(np.isfinite(plane)))
     return TomogramError(
         f"{source.label}: {bad} voxels of plane {z} (of {source.shape[0]}, from 0) are "

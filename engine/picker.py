@@ -153,6 +153,8 @@ class Picker:
         statistics: StatisticsKind = "plain",
         mask: Masking | None = None,
         skip_empty: bool = False,
+        lowpass: float | None = None,
+        highpass: float | None = None,
         t_seg: float | None = None,
         t_lm: float | None = None,
         t_dist: float | None = None,
@@ -184,6 +186,9 @@ class Picker:
             picked. Of a folder, the mask that is called as the tomogram.
         skip_empty : bool
             Do not compute tiles in which nothing differs as much as a particle does.
+        lowpass, highpass : float, optional
+            Å: filter the tomogram while reading, so that of shorter (longer)
+            wavelengths less than half the amplitude is left; both are a band-pass.
         t_seg, t_lm, t_dist, iterations : optional
             Instead of the card's; lengths in voxels that the network sees.
         progress : callable, optional
@@ -216,6 +221,8 @@ class Picker:
             rescale=rescale,
             statistics=statistics,
             skip_empty=skip_empty,
+            lowpass=lowpass,
+            highpass=highpass,
             t_seg=t_seg,
             t_lm=t_lm,
             t_dist=t_dist,

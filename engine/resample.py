@@ -16,7 +16,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dep.engine.volume import PlaneSource, Volume
+from dep.engine.plane_window import PlaneWindow
+from dep.engine.volume import Volume
 
 
 class ResampledVolume:
@@ -50,44 +51,34 @@ class ResampledVolume:
         self.label = volume.label
         z, y, x = (resampled_length(n, self.factor) for n in volume.shape)
         self.shape = (z, y, x)
-        self._volume: PlaneSource = volume
+        self._volume = volume
         # The filter along z as (first plane, weights) for each new plane.
         self._z = [_taps(n, volume.shape[0], self.factor) for n in range(z)]
         self._y = _Filter(y, volume.shape[1], self.factor)
         self._x = _Filter(x, volume.shape[2], self.factor)
-        # Planes `first` to `first + count - 1` lie at the start of the window.
-        self._window: NDArray[np.float32] = np.empty((min(window, z), y, x), np.float32)
-        self._first = self._count = 0
+        self._window = PlaneWindow(self.shape, self.dtype, self._fill)
+        self._taps = max(len(weights) for _, weights in self._z)
+        self.widen(window)
 
-    def widen(self, window: int) -> None:
-        """Expect reads of so many planes at once; for use before the first."""
-        planes = min(window, self.shape[0])
-        self._window = np.empty((planes, *self.shape[1:]), np.float32)
-        self._first = self._count = 0
+    def held(self, planes: int) -> int:
+        """Say how many bytes of memory reads of so many planes at once take."""
+        return self._window.held(planes) + self._volume.held(self._taps)
+
+    def widen(self, planes: int) -> None:
+        """Expect reads of so many planes at once; what is held is forgotten."""
+        self._window.widen(planes)
+        self._volume.widen(self._taps)
 
     def rest(self) -> None:
         """Do nothing: the window serves the next reads."""
 
     def read(self, z0: int, z1: int) -> NDArray[np.float32]:
         """Give planes z0 to z1 - 1, valid until the next read overwrites them."""
-        first, last = self._first, self._first + self._count
-        if first <= z0 and z1 <= last:
-            return self._window[z0 - first : z1 - first]
-        source = self._window
-        if z1 - z0 > len(source):
-            self._window = np.empty((z1 - z0, *self.shape[1:]), np.float32)
-        self._first, self._count = z0, 0  # nothing is held if a plane fails
-        kept = range(max(z0, first), min(z1, last))
-        # Plane by plane, and in the order in which none is overwritten before it has
-        # moved: NumPy would copy the whole where the two places overlap.
-        for z in kept if z0 >= first else reversed(kept):
-            self._window[z - z0] = source[z - first]
-        del source
+        return self._window.read(z0, z1)
+
+    def _fill(self, z0: int, z1: int, out: NDArray[np.float32]) -> None:
         for z in range(z0, z1):
-            if z not in kept:
-                self._window[z - z0] = self._plane(z)
-        self._count = z1 - z0
-        return self._window[: z1 - z0]
+            out[z - z0] = self._plane(z)
 
     def _plane(self, z: int) -> NDArray[np.float32]:
         first, weights = self._z[z]

@@ -16,6 +16,8 @@ class SettingOptions(TypedDict, total=False):
     rescale: bool
     statistics: StatisticsKind
     skip_empty: bool
+    lowpass: float | None
+    highpass: float | None
     t_seg: float | None
     t_lm: float | None
     t_dist: float | None
@@ -44,6 +46,8 @@ class PickSettings:
         What the tomogram was normalised by.
     skip_empty : bool
         Tiles without structure were not computed.
+    lowpass, highpass : float or None
+        Wavelengths in ångström of the filters that the tomogram went through.
     """
 
     t_seg: float
@@ -55,6 +59,8 @@ class PickSettings:
     rescale: bool = False
     statistics: StatisticsKind = "plain"
     skip_empty: bool = False
+    lowpass: float | None = None
+    highpass: float | None = None
 
     def __post_init__(self) -> None:
         each = (
@@ -83,6 +89,20 @@ class PickSettings:
                 self.statistics in get_args(StatisticsKind),
                 " or ".join(get_args(StatisticsKind)),
             ),
+            *(
+                (name, length, length is None or 0 < length < math.inf, expected)
+                for name, length, expected in (
+                    ("lowpass", self.lowpass, "a number of ångström above 0"),
+                    ("highpass", self.highpass, "a number of ångström above 0"),
+                )
+            ),
+            (
+                "highpass",
+                self.highpass,
+                None in (self.lowpass, self.highpass)
+                or (self.highpass or 0) > (self.lowpass or 0),
+                f"more ångström than the low-pass has ({self.lowpass})",
+            ),
         )
         wrong = [
             f"{name}: expected {expected}, found {value}"
@@ -105,6 +125,8 @@ class PickSettings:
         rescale: bool = False,
         statistics: StatisticsKind = "plain",
         skip_empty: bool = False,
+        lowpass: float | None = None,
+        highpass: float | None = None,
     ) -> "PickSettings":
         """Take the card's settings where none is given.
 
@@ -137,4 +159,6 @@ class PickSettings:
             rescale=rescale,
             statistics=statistics,
             skip_empty=skip_empty,
+            lowpass=lowpass,
+            highpass=highpass,
         )

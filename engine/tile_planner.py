@@ -15,6 +15,7 @@ from dep.engine.errors import SettingError
 from dep.engine.tiles import TilePlan, plan_tiles
 
 Box = tuple[int, int, int]
+Held = Callable[[int], int]
 
 MIB = 1 << 20
 # What tiles and slabs may take unless told otherwise: picking stays below 1 GiB.
@@ -24,10 +25,12 @@ MEMORY = 900
 # rest are features and the tile itself (docs/performance.md: 266 with 13 channels).
 CHANNEL = 16
 INSIDE = 60
-# Bytes of a voxel of the layer at work: a label and a probability; and what a tomogram
-# that is resampled meanwhile takes.
+# Bytes of a voxel of the layer at work: a label and a probability.
 LABELLED = 2
-RESAMPLED = 4
+
+
+def _nothing(_planes: int) -> int:
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,16 @@ class Tiling:
             )
             raise SettingError(message)
 
-    def plan(self, shape: Box, *, resampled: bool = False) -> TilePlan:
-        """Plan the tiles of a tomogram of this shape (z, y, x).
+    def plan(self, shape: Box, held: Held = _nothing) -> TilePlan:
+        """Plan the tiles of a tomogram.
+
+        Parameters
+        ----------
+        shape : (int, int, int)
+            Of the tomogram, z, y, x.
+        held : callable
+            Says how many bytes its planes take in memory while so many are read at
+            once.
 
         Raises
         ------
@@ -93,13 +104,12 @@ class Tiling:
         if not self.free:
             return plan_tiles(shape, card.tile, card.margin)
         each = CHANNEL * card.channels + INSIDE
-        layer = LABELLED + RESAMPLED * resampled
         most = (self.memory or MEMORY) * MIB
         tile = choose_tile(
             shape,
             card.margin,
             card.tile_multiple,
-            lambda box: _bytes(box, shape, each, layer) <= most,
+            lambda box: _bytes(box, shape, each, held) <= most,
         )
         if tile is None:
             tile = (_smallest(card.margin, card.tile_multiple),) * 3
@@ -107,7 +117,7 @@ class Tiling:
                 message = (
                     f"memory: {self.memory} MiB hold no tile of this model and a layer "
                     f"of {shape} (z, y, x); expected "
-                    f"{-(-_bytes(tile, shape, each, layer) // MIB)} or more"
+                    f"{-(-_bytes(tile, shape, each, held) // MIB)} or more"
                 )
                 raise SettingError(message)
         return plan_tiles(shape, tile, card.margin)
@@ -148,9 +158,10 @@ def choose_tile(
     return None if best is None else best[3]
 
 
-def _bytes(tile: Box, shape: Box, each: int, layer: int) -> int:
-    """Give what a tile and the layer of labels that it is part of take."""
-    return each * math.prod(tile) + layer * tile[0] * shape[1] * shape[2]
+def _bytes(tile: Box, shape: Box, each: int, held: Held) -> int:
+    """Give what a tile, its layer of labels and the planes of that layer take."""
+    labels = LABELLED * tile[0] * shape[1] * shape[2]
+    return each * math.prod(tile) + labels + held(tile[0])
 
 
 def _smallest(margin: int, multiple: int) -> int:

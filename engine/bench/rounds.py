@@ -15,7 +15,6 @@ from dep.engine.bench.subject import Subject
 from dep.engine.errors import SettingError
 from dep.engine.onnx_cost import multiply_adds
 from dep.engine.picks import Picks
-from dep.engine.resample import ResampledVolume
 
 NAMES = "AB"
 
@@ -113,10 +112,7 @@ class _Row:
         self._subject = subject
         with subject.prepare(self.picker) as prepared:
             self._tiling = Tiling.of(prepared.plan)
-            source = prepared.source
-            self._voxel_factor = (
-                source.factor if isinstance(source, ResampledVolume) else 1.0
-            )
+            self._voxel_factor = prepared.factor
         self._multiply_adds = multiply_adds(self.picker.path, self._tiling.tile)
         self._turns: list[Turn] = []
 

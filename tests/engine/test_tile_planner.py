@@ -15,7 +15,6 @@ from dep.engine.tile_planner import (
     INSIDE,
     LABELLED,
     MIB,
-    RESAMPLED,
     Tiling,
     choose_tile,
 )
@@ -87,14 +86,14 @@ def test_tiles_that_no_network_takes(tile):
         Tiling(read_card(bundled_model()), free=True, tile=tile)
 
 
-@pytest.mark.parametrize("resampled", [False, True])
-def test_memory_bounds_tile_and_layer(resampled):
+@pytest.mark.parametrize("held", [0, 4])
+def test_memory_bounds_tile_and_layer(held):
     card = read_card(bundled_model())
-    each, layer = CHANNEL * card.channels + INSIDE, LABELLED + RESAMPLED * resampled
+    each, layer = CHANNEL * card.channels + INSIDE, LABELLED + held
     shape = (500, 900, 900)
     for memory in (160, 400, 900, 2000):
         tiling = Tiling(card, free=True, memory=memory)
-        tile = tiling.plan(shape, resampled=resampled).tile
+        tile = tiling.plan(shape, lambda planes: held * planes * 900 * 900).tile
         taken = np.prod(tile) * each + layer * tile[0] * shape[1] * shape[2]
         assert taken <= memory * MIB
     with pytest.raises(SettingError, match=r"memory: 20 MiB hold no tile.*expected"):
