@@ -101,8 +101,7 @@ class Intervals:
         drawn = {
             "tomograms": f"{self.units} tomograms",
             "blocks": f"{self.units} blocks of {_tomograms(self.tomograms)}",
-            "events": f"{self.units} hits, misses and false picks, taken as "
-            "independent,",
+            "events": f"{self.units} hits, misses and false picks as if independent",
         }[self.kind]
         whose = (
             "tomograms like these"
@@ -116,6 +115,13 @@ class Intervals:
             f"95 % intervals: percentiles of {self.replicates} bootstrap draws of "
             f"{drawn} (seed {self.seed}); they speak for {whose}"
             + ("; with so few they come out somewhat narrow" if few else "")
+            + (". No width: in no draw was it otherwise" if self._flat else "")
+        )
+
+    @property
+    def _flat(self) -> bool:
+        return any(
+            ends is not None and ends[0] == ends[1] for ends in self.figures.values()
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -131,6 +131,8 @@ def _iso_f1(axes: "Axes") -> None:
 
 def draw_confusion(report: Report) -> "Figure":
     """Draw the confusion matrix: shares of each class's particles, and counts."""
+    from matplotlib import colormaps
+
     matrix = report.total.confusion
     # Nothing-on-nothing is no event; the last row and column are "none".
     turned = np.roll(matrix, -1, axis=(0, 1))
@@ -139,8 +141,8 @@ def draw_confusion(report: Report) -> "Figure":
     shares[-1] = np.nan  # picks on nothing are no share of anything
     edge = 1.8 + 0.46 * len(turned)
     figure, axes = _figure(max(4.6, min(edge + 1.2, 13)), max(3.9, min(edge, 12)))
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    image.cmap.set_bad("#f1f3f5")
+    colours = colormaps["Blues"].with_extremes(bad="#f1f3f5")
+    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
     if len(names) <= MOST_LABELLED:
         axes.set_xticks(range(len(turned)), [*names, "missed"], rotation=90)
         axes.set_yticks(range(len(turned)), [*names, "nothing there"])
