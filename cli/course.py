@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dep.cli.batch import Job, source_state
 from dep.cli.failure import debugging, expected
@@ -13,9 +13,28 @@ from dep.cli.progress import Reporter, Silent
 from dep.cli.run_log import Entry, RunLog, RunStatus, now
 
 if TYPE_CHECKING:
-    from dep.engine import Advance, Outcome, Picks
+    from dep.engine import Advance, Picks
 
 log = logging.getLogger(__name__)
+
+# Stages of `Advance` in which a tomogram is being picked, not only opened.
+WORK = ("network", "filter")
+
+
+class Outcome(Protocol):
+    """How a tomogram ended: `dep.engine.Outcome`, or a baseline's `Ending`."""
+
+    @property
+    def number(self) -> int:
+        """In the order given, from 0."""
+
+    @property
+    def picks(self) -> "Picks | None":
+        """None where it failed."""
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it failed."""
 
 
 class Course:
@@ -78,14 +97,14 @@ class Course:
 
     def told(self, advance: "Advance") -> None:
         """Show how far the network is; the next tomogram is only being opened."""
-        if advance.stage == "network":
+        if advance.stage in WORK:
             self._begin(advance.number)
             with self._telling:
                 self._reporter.advance(advance.done, advance.total)
 
     def run(
         self,
-        outcomes: "Iterable[Outcome]",
+        outcomes: Iterable[Outcome],
         write: Callable[["Picks", Job], None],
         reporter: Reporter,
     ) -> int:
@@ -140,7 +159,7 @@ class Course:
                 self._begun.append((time.perf_counter(), entry))
                 self._reporter.begin(job.name, number, self._count)
 
-    def _take(self, outcome: "Outcome", write: Callable[["Picks", Job], None]) -> None:
+    def _take(self, outcome: Outcome, write: Callable[["Picks", Job], None]) -> None:
         self._begin(outcome.number)
         _, job = self._jobs[outcome.number]
         begun, entry = self._begun[outcome.number]
@@ -158,7 +177,7 @@ class Course:
             entry |= _success(job, picks)
             seconds = time.perf_counter() - written
             # Its own work: it waited for the network while others had it.
-            seconds += picks.stats.total if picks.stats else 0.0
+            seconds += picks.stats.total if picks.stats else written - begun
             with self._telling:
                 self._reporter.done(
                     job.name, picks=entry["picks"], seconds=round(seconds, 3)

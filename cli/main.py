@@ -10,8 +10,10 @@ import typer
 
 from dep import __version__
 from dep.cli import (
+    baseline,
     bench,
     compare,
+    convert,
     doctor,
     evaluate,
     export,
@@ -45,6 +47,7 @@ app.command("pick")(pick.pick)
 app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("convert")(convert.convert)
 app.command("info")(info.info)
 app.command("label")(label.label)
 app.command("train")(train.train)
@@ -52,6 +55,7 @@ app.command("simulate")(simulate.simulate)
 app.command("export")(export.export)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
+app.add_typer(baseline.app, name="baseline")
 
 
 def _version(asked: bool) -> None:

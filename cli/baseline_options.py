@@ -1,0 +1,130 @@
+"""Options that both baselines share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DATA_OPTIONS = "Tomogram"
+METHOD_OPTIONS = "Method"
+OUTPUT_OPTIONS = "Output"
+
+Tomograms = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TOMOGRAM...",
+        help="MRC files, or folders of them.",
+        show_default=False,
+    ),
+]
+Number = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="At most so many picks of a tomogram, the best, whatever their score.",
+        rich_help_panel=METHOD_OPTIONS,
+    ),
+]
+Nearest = Annotated[
+    float | None,
+    typer.Option(
+        "--t-dist",
+        help="Least distance of two picks, voxels.",
+        rich_help_panel=METHOD_OPTIONS,
+    ),
+]
+VoxelSize = Annotated[
+    float | None,
+    typer.Option(
+        metavar="ÅNGSTRÖM",
+        help="Voxel size, overruling the headers.",
+        rich_help_panel=DATA_OPTIONS,
+    ),
+]
+Invert = Annotated[
+    bool,
+    typer.Option(
+        "--invert",
+        help="Particles are bright (default: dark).",
+        rich_help_panel=DATA_OPTIONS,
+    ),
+]
+Robust = Annotated[
+    bool,
+    typer.Option(
+        "--robust",
+        help="Normalise by median and quartiles, and limit gold and hot voxels.",
+        rich_help_panel=DATA_OPTIONS,
+    ),
+]
+Memory = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="MIB",
+        help="Memory that the work on a block may take.",
+        rich_help_panel=DATA_OPTIONS,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Folder of the outputs.",
+        readable=False,
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="NAME,...",
+        help="As for dep pick; several with commas.",
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
+Picture = Annotated[
+    bool,
+    typer.Option(
+        "--picture",
+        help="Draw slices with the picks circled, as PNG.",
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace outputs that exist.",
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Skip what run.json says was picked with these settings.",
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Write one JSON document on standard output.",
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Show failures only.",
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
