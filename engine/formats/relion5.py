@@ -18,10 +18,11 @@ may want ``centre="floor"``; ``"middle"`` is (size - 1) / 2.
 is ``rlnAutopickFigureOfMerit``.
 
 The optics block has what RELION's own has before extraction: group, name, voltage,
-spherical aberration, amplitude contrast and ``rlnTomoTiltSeriesPixelSize``. It is
-written where all of that is known (from tomograms.star, or given), and left out
-otherwise: RELION 5 then makes its own from tomograms.star (``ParticleSet::read``), but
-stops at one that lacks something.
+spherical aberration, amplitude contrast and ``rlnTomoTiltSeriesPixelSize``; and the
+voxel size as ``rlnImagePixelSize``, which RELION 3.1's tools ask for. It is written
+where all of that is known (from tomograms.star, or given), and left out otherwise:
+RELION 5 then makes its own from tomograms.star (``ParticleSet::read``), but stops at
+one that lacks something.
 
 Where tomograms.star is named, ``optimisation_set.star`` is written beside the
 particles: ``rlnTomoParticlesFile`` and ``rlnTomoTomogramsFile``, as paths from the

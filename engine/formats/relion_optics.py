@@ -22,7 +22,10 @@ class OpticsGroups:
 def optics_groups(
     picks: Sequence["Picks"], how: Conventions, *, complete: bool
 ) -> OpticsGroups | None:
-    """Group tomograms by optics and unbinned pixel size.
+    """Group tomograms by optics, unbinned pixel size and voxel size.
+
+    The voxel size is ``rlnImagePixelSize``, without which RELION 3.1 and 4 read no
+    optics; an extraction replaces it.
 
     Parameters
     ----------
@@ -37,30 +40,37 @@ def optics_groups(
     PicksError
         Not `complete`, and an unbinned pixel size is unknown.
     """
-    keys: dict[str, tuple[float, Optics | None]] = {}
+    keys: dict[str, tuple[float, float, Optics | None]] = {}
     for one in picks:
         name = one.tomogram
         frame = how.frame_of(one)
         optics = how.optics_of.get(name, how.optics)
         if complete and (frame.pixel_size is None or optics is None):
             return None
-        keys[name] = (frame.need_pixel_size(name, "RELION 4"), optics)
-    known = all(optics is not None for _, optics in keys.values())
+        keys[name] = (
+            frame.need_pixel_size(name, "RELION 4"),
+            frame.need_voxel_size(name, "RELION 4"),
+            optics,
+        )
+    known = all(optics is not None for *_, optics in keys.values())
     groups = {key: number for number, key in enumerate(dict.fromkeys(keys.values()), 1)}
     rows = []
     names: set[str] = set()
-    for (pixel_size, optics), number in groups.items():
+    for (pixel_size, voxel_size, optics), number in groups.items():
         name = optics.group if optics else f"opticsGroup{number}"
         if name in names:
             name = f"{name}_{number}"  # same name, other values
         names.add(name)
-        row = f"{number} {star_text.quote(name)} {pixel_size:.6f}"
+        row = f"{number} {star_text.quote(name)} {pixel_size:.6f} {voxel_size:.6f}"
         if known and optics:
             row += (
                 f" {optics.voltage:.6f} {optics.aberration:.6f} {optics.contrast:.6f}"
             )
         rows.append(row + "\n")
-    tags = (star_text.GROUP, "rlnOpticsGroupName", star_text.UNBINNED)
+    tags = (
+        *(star_text.GROUP, "rlnOpticsGroupName"),
+        *(star_text.UNBINNED, "rlnImagePixelSize"),
+    )
     block = star_text.loop(
         "optics", tags + (star_text.OPTICS if known and keys else ()), "".join(rows)
     )

@@ -110,6 +110,7 @@ class TestRelion5:
             "rlnOpticsGroup": 1,
             "rlnOpticsGroupName": "opticsGroup1",
             "rlnTomoTiltSeriesPixelSize": 1.685,
+            "rlnImagePixelSize": 13.48,
             "rlnVoltage": 300,
             "rlnSphericalAberration": 2.7,
             "rlnAmplitudeContrast": 0.07,
