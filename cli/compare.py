@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dep.engine.comparison.comparison import Comparison, Distance
 
 BAR = 40  # characters of the longest bar
+MOST_ROWS, MOST_COLUMNS = 30, 6  # classes shown on a terminal
 _DISTANCE = re.compile(r"\s*([0-9.eE+-]+)\s*(Å|A|a|angstrom|voxels?|vx|px|pixels?)?\s*")
 
 
@@ -71,6 +72,14 @@ def compare(
     tomogram: Annotated[
         str | None, typer.Option(metavar="NAME", help="Take only this one.")
     ] = None,
+    common: Annotated[
+        bool,
+        typer.Option(
+            "--common",
+            help="Leave out tomograms that are not in all sets "
+            "(default: a set without them found nothing there).",
+        ),
+    ] = False,
     voxel_size: Annotated[
         float | None,
         typer.Option(
@@ -125,6 +134,7 @@ def compare(
         tomogram=tomogram,
         shape=shape_of(shape),
         voxel_size=voxel_size,
+        common=common,
     )
     result = put_together(read, distance, by_class=by_class)
     written: list[Path] = []
@@ -197,12 +207,10 @@ def _show(result: "Comparison", console: "Console") -> None:
 
     several = len(result.names) > 2
     kinds = result.by_kind()
-    shown = list(kinds) if 1 < len(kinds) <= 12 else []
-    if several:
-        heads = [escape(name) for name in result.names]
-        table = plain_table("", *heads, "particles", *map(escape, shown))
-    else:
-        table = plain_table("", "particles", *map(escape, shown))
+    # Of more than two sets classes are columns, and a terminal is only so wide.
+    shown = list(kinds) if several and 1 < len(kinds) <= MOST_COLUMNS else []
+    heads = [escape(name) for name in result.names] if several else []
+    table = plain_table("", *heads, "particles", *map(escape, shown))
     for some, count in result.combinations().items():
         marks = ["x" if at in some else "." for at in range(len(result.names))]
         cells = [str(count), *(str(kinds[kind][some]) for kind in shown)]
@@ -222,6 +230,25 @@ def _show(result: "Comparison", console: "Console") -> None:
         _show_pairs(result, console)
     else:
         _show_distances(result, console)
+        if len(kinds) > 1:
+            console.print()
+            _show_kinds(result, console)
+    if len(kinds) > MOST_ROWS or (several and len(kinds) > MOST_COLUMNS):
+        console.print("[dim]all classes: --json, or -o and combinations.csv[/dim]")
+
+
+def _show_kinds(result: "Comparison", console: "Console") -> None:
+    from rich.markup import escape
+
+    from dep.cli.tables import plain_table
+
+    table = plain_table("class", *map(escape, map(result.label, result.combinations())))
+    counted = sorted(
+        result.by_kind().items(), key=lambda one: (-sum(one[1].values()), one[0])
+    )
+    for kind, counts in counted[:MOST_ROWS]:
+        table.add_row(escape(kind), *(str(count) for count in counts.values()))
+    console.print(table)
 
 
 def _show_pairs(result: "Comparison", console: "Console") -> None:

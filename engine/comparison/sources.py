@@ -20,6 +20,7 @@ def read_sets(
     tomogram: str | None = None,
     shape: tuple[int, int, int] | None = None,
     voxel_size: float | None = None,
+    common: bool = False,
 ) -> tuple[list[PickSet], list[str]]:
     """Read each path, a file or a folder, as one set of picks.
 
@@ -36,6 +37,8 @@ def read_sets(
         The one to take.
     shape, voxel_size : optional
         Of the tomograms, where a file's convention needs them.
+    common : bool
+        Leave out tomograms that are not in all sets.
 
     Returns
     -------
@@ -59,18 +62,22 @@ def read_sets(
         )
         message = f"no tomogram in common ({told})"
         raise PicksError(message)
-    notes = [
-        f"{name} has no picks of {some(lacking)}"
-        for name, one in zip(names, read, strict=True)
-        if (
-            lacking := [
-                k for k in dict.fromkeys(k for r in read for k in r) if k not in one
-            ]
-        )
-    ]
+    every = dict.fromkeys(key for one in read for key in one)
+    strays = [key for key in every if key not in everywhere]
+    notes = []
+    if common and strays:
+        notes.append(f"left out, not in all sets: {some(strays)}")
+        read = [{k: rows for k, rows in one.items() if k in everywhere} for one in read]
+        every = dict.fromkeys(key for key in every if key in everywhere)
+    for name, one in zip(names, read, strict=True):
+        lacking = [key for key in every if key not in one]
+        if lacking:
+            notes.append(
+                f"{name} has no picks of {some(lacking)}: it counts as having found "
+                "nothing there (--common leaves such tomograms out)"
+            )
     sizes = {
-        name: _sampling([one[name] for one in read if name in one])
-        for name in dict.fromkeys(k for one in read for k in one)
+        name: _sampling([one[name] for one in read if name in one]) for name in every
     }
     sets = [
         PickSet(
@@ -78,7 +85,28 @@ def read_sets(
         )
         for name, one in zip(names, read, strict=True)
     ]
-    return sets, notes
+    return _with_known_diameters(sets), notes
+
+
+def _with_known_diameters(sets: Sequence[PickSet]) -> list[PickSet]:
+    """Fill in diameters that one file lacks and another knows, by class name."""
+    known: dict[str, float] = {}
+    for one in sets:
+        for picks in one.picks.values():
+            for kind in picks.classes:
+                known[kind.name] = known.get(kind.name) or kind.diameter
+
+    def filled(picks: Picks) -> Picks:
+        classes = tuple(
+            kind if kind.diameter else replace(kind, diameter=known[kind.name])
+            for kind in picks.classes
+        )
+        return replace(picks, classes=classes)
+
+    return [
+        PickSet(one.name, {name: filled(picks) for name, picks in one.picks.items()})
+        for one in sets
+    ]
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:

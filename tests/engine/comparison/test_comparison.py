@@ -235,7 +235,10 @@ def test_several_tomograms(tmp_path):
     paths, _ = write(found, tmp_path, "csv")
     again, notes = read_sets(paths[:2], ["common", "only"])
     assert again[1].picks["u"].xyz.tolist() == [[10, 10, 10]]
-    assert notes == ["common has no picks of u"]
+    assert notes[0].startswith("common has no picks of u: it counts as having found")
+    once, notes = read_sets(paths[:2], ["common", "only"], common=True)
+    assert list(once[1].picks) == ["t"]
+    assert notes == ["left out, not in all sets: u"]
     paths, _ = write(found, tmp_path, "coords")  # holds one tomogram a file
     assert sorted(one.name for one in paths[1].iterdir()) == ["t.coords", "u.coords"]
 
