@@ -90,10 +90,18 @@ def find(path: Path, patterns: Iterable[str]) -> list[Path]:
         There are none.
     """
     for pattern in patterns:
-        if files := sorted(one for one in path.glob(pattern) if one.is_file()):
-            return files
+        files = [one for one in path.glob(pattern) if one.is_file()]
+        if files:
+            return sorted(files, key=_in_words_and_numbers)
     message = f"{path}: no files of picks in this folder (looked for {pattern})"
     raise PicksError(message)
+
+
+def _in_words_and_numbers(path: Path) -> list[str | int]:
+    """Sort class 2 before class 10."""
+    parts: list[str | int] = list(re.split(r"([0-9]+)", str(path)))
+    parts[1::2] = [int(part) for part in parts[1::2]]
+    return parts
 
 
 def refuse_twins(

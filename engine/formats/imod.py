@@ -38,9 +38,9 @@ from dep.engine.formats.imod_model import (
     Model,
     ModelFault,
     ModelObject,
-    decode,
     encode,
 )
+from dep.engine.formats.imod_reader import decode
 from dep.engine.formats.table import Table
 from dep.engine.mrc import MAX_EDGE
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dep.engine import ClassInfo, Picks, PicksError
 from dep.engine.formats import imod_model
-from dep.engine.formats.imod_model import Model, ModelFault, ModelObject, decode, encode
+from dep.engine.formats.imod_model import Model, ModelFault, ModelObject, encode
+from dep.engine.formats.imod_reader import decode
 
 CLASSES = (
     ClassInfo("1bxn", 122.0),

@@ -199,6 +199,13 @@ class TestCopick:
         assert [one.name for one in found.classes] == ["1bxn", "big_one", "rare"]
         assert (found.tomogram, found.voxel_size) == ("TS_01", 10.0)
 
+    def test_classes_are_in_the_order_of_their_numbers(self, tmp_path):
+        classes = tuple(ClassInfo(str(k), 1.0) for k in range(1, 13))
+        picks_of(classes=classes).write(tmp_path, "copick")
+        assert [one.name for one in Picks.read(tmp_path).classes] == [
+            one.name for one in classes
+        ]
+
     def test_one_file(self, project):
         file = project / "ExperimentRuns" / "TS_01" / "Picks" / "dep_0_1bxn.json"
         assert Picks.read(file).counts() == {"1bxn": 2}
