@@ -357,7 +357,7 @@ class TestPortal:
     def test_annotations_at_two_voxel_sizes_are_not_mixed(self, dataset):
         runs = dataset / "TS_01/Reconstructions"
         shutil.copytree(runs / "VoxelSpacing10.000", runs / "VoxelSpacing5.000")
-        with pytest.raises(PicksError, match="at 10 and 5 Å"):
+        with pytest.raises(PicksError, match="at 5 and 10 Å"):
             Picks.read(dataset)
 
     def test_another_binning(self, dataset):
