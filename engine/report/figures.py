@@ -1,25 +1,27 @@
-"""Slices of a run's tomograms as JPEG in the page, within the bytes that there are."""
+"""Slices of a run's tomograms for the page, within the bytes that there are."""
 
 import base64
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine import slices
 from dep.engine.errors import DepError
-from dep.engine.picture import jpeg
+from dep.engine.picture import encoded
 from dep.engine.report.found import ClassTable, Found
 from dep.engine.volume import Volume, open_volume
 
 __all__ = ["Figure", "draw_figures"]
 
-# Longest edge in pixels and quality, tried in this order until a slice fits.
-LADDER = ((640, 82), (640, 70), (560, 62), (480, 55), (400, 50), (320, 45))
-LEAST = 18_000  # bytes in the page for a slice that shows something
+EDGE, LEAST_EDGE = 640, 200  # pixels, of a picture's longest edge
+QUALITY = 55
+GOOD = 60_000  # bytes in the page for a slice; with less there are fewer slices
+LEAST = 18_000  # with less there is none
 BYTES_A_PICK = 20  # in the page, about
 TENTHS = 10  # of a voxel, in which the page holds places
 
@@ -39,7 +41,7 @@ class Figure:
     planes : int
         How many each is the mean of.
     pictures : tuple of str
-        JPEG as base64, for each z; y points up.
+        As data addresses, for each z; y points up.
     picks : list of int
         Of those that a shown plane cuts, five numbers each: x, y, z in tenths of a
         voxel, class index, score in ten-thousandths; best first.
@@ -101,11 +103,12 @@ def draw_figures(
     wanted = [index for index, one in enumerate(found) if one.run.picked]
     wanted = wanted[: max(0, room // LEAST)]
     drawn: dict[int, Drawn] = {}
+    pencil = _Pencil()
     for done, index in enumerate(wanted):
         if told is not None:
             told(found[index].run.name, done, len(wanted))
         share = room // (len(wanted) - done)
-        one = _draw(found[index], classes, count, share, elsewhere)
+        one = _draw(found[index], classes, count, share, elsewhere, pencil)
         if one.figure is not None:
             room -= _bytes(one.figure)
             if room < 0 and drawn:
@@ -120,51 +123,52 @@ def _bytes(figure: Figure) -> int:
 
 
 def _draw(
-    found: Found, classes: ClassTable, count: int, share: int, elsewhere: Path | None
+    found: Found,
+    classes: ClassTable,
+    count: int,
+    share: int,
+    elsewhere: Path | None,
+    pencil: "_Pencil",
 ) -> Drawn:
     """Draw one tomogram, or say why not."""
-    path = _source(found, elsewhere)
-    if path is None:
-        words = found.run.source.get("path") or found.run.tomogram
-        return Drawn(None, (f"no slices: {words} is no longer there",))
+    words = str(found.run.source.get("path") or found.run.tomogram)
+    if "://" in words:
+        return Drawn(None, (f"no slices: {words} is not on this machine",))
+    path = Path(words) if elsewhere is None else elsewhere / Path(words).name
+    # Not Path.exists: it raises where a folder may not be searched.
+    if not words or "\0" in words or not os.path.exists(path):  # noqa: PTH110
+        return Drawn(None, (f"no slices: {path} is not there",))
     try:
         with open_volume(path, found.voxel_size, default_voxel_size=10.0) as volume:
             if found.shape is not None and volume.shape != found.shape:
-                words = " x ".join(str(edge) for edge in volume.shape[::-1])
+                size = " x ".join(str(edge) for edge in volume.shape[::-1])
                 return Drawn(
-                    None, (f"no slices: {path} has another size now ({words})",)
+                    None, (f"no slices: {path} is of another size now, {size}",)
                 )
-            figure = _figure(volume, found, classes, count, share)
+            figure = _figure(volume, found, classes, count, share, pencil)
+        changed = elsewhere is None and _changed(path, found.run.source)
     except (DepError, OSError) as error:
         return Drawn(None, (f"no slices: {error}",))
-    changed = found.run.source and elsewhere is None and _changed(path, found)
     remark = f"{path} has changed since it was picked; the slices show it as it is now"
     return Drawn(figure, (remark,) if changed else ())
 
 
-def _source(found: Found, elsewhere: Path | None) -> Path | None:
-    """Find the file that was picked."""
-    words = str(found.run.source.get("path") or found.run.tomogram)
-    if not words or "\0" in words:
-        return None
-    path = Path(words)
-    if elsewhere is not None:
-        path = elsewhere / path.name
-    # Not Path.is_file: it raises where a folder may not be searched.
-    return path if os.path.isfile(path) else None  # noqa: PTH113
-
-
-def _changed(path: Path, found: Found) -> bool:
+def _changed(path: Path, source: dict[str, Any]) -> bool:
+    """Say whether a file is not the one picked; of folders nothing is said."""
+    if "modified_ns" not in source or path.is_dir():
+        return False
     state = path.stat()
-    source = found.run.source
-    return (
-        source.get("bytes") != state.st_size
-        or source.get("modified_ns") != state.st_mtime_ns
-    )
+    known = (source.get("bytes"), source["modified_ns"])
+    return known != (state.st_size, state.st_mtime_ns)
 
 
 def _figure(
-    volume: Volume, found: Found, classes: ClassTable, count: int, share: int
+    volume: Volume,
+    found: Found,
+    classes: ClassTable,
+    count: int,
+    share: int,
+    pencil: "_Pencil",
 ) -> Figure:
     """Choose as many slices as `share` bytes hold, and encode them."""
     depth = volume.shape[0]
@@ -178,12 +182,12 @@ def _figure(
         middles = slices.middles(depth, many)
         cut = _cut(found, radii, middles)
         left = share - len(cut) * BYTES_A_PICK
-        if left >= len(middles) * LEAST:
+        if left >= len(middles) * GOOD:
             break
     pictures = []
     for done, middle in enumerate(middles):
-        most = left // (len(middles) - done)
-        pictures.append(_picture(slices.slab(volume, middle), most))
+        most = max(LEAST // 2, left // (len(middles) - done))
+        pictures.append(pencil.draw(slices.slab(volume, middle), most))
         left -= len(pictures[-1])
     return Figure(
         shape=volume.shape,
@@ -212,10 +216,25 @@ def _numbers(found: Found, rows: NDArray[np.intp]) -> Iterator[int]:
         yield int(found.score[row])
 
 
-def _picture(plane: NDArray[np.float32], most: int) -> str:
-    """Encode a plane in about `most` bytes of base64, or the smallest way there is."""
-    for edge, quality in LADDER:
-        encoded = base64.b64encode(jpeg(plane, edge, quality)).decode("ascii")
-        if len(encoded) <= most:
-            break
-    return encoded
+class _Pencil:
+    """Encodes slices, and remembers how large the last could be."""
+
+    def __init__(self) -> None:
+        self._edge = EDGE
+
+    def draw(self, plane: NDArray[np.float32], most: int) -> str:
+        """Encode a plane in about `most` bytes, or as small as it makes sense."""
+        edge = min(EDGE, max(plane.shape), self._edge)
+        while True:
+            picture, kind = encoded(plane, edge, QUALITY)
+            address = f"data:{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+            if len(address) <= most or edge <= LEAST_EDGE:
+                break
+            edge = max(LEAST_EDGE, min(edge - 1, _fitting(edge, len(address), most)))
+        self._edge = min(EDGE, max(LEAST_EDGE, _fitting(edge, len(address), most)))
+        return address
+
+
+def _fitting(edge: int, took: int, most: int) -> int:
+    """Guess the edge that takes `most` bytes: they go about with the area."""
+    return int(edge * (most / took) ** 0.5 * 0.97)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from dep.engine.card import ClassInfo
 from dep.engine.errors import DepError
 from dep.engine.formats import FORMATS
+from dep.engine.formats.format import Holds
 from dep.engine.picks import Picks
 from dep.engine.report.run_folder import Run, TomogramRun
 from dep.engine.report.scores import whole
@@ -17,7 +18,6 @@ __all__ = ["ClassTable", "Found", "read_found"]
 
 # The first of them that was written is read: STAR files of ours hold the class table.
 PREFERRED = ("relion5", "star", "csv")
-LAST = "coords"  # without scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +110,16 @@ def _read(run: Run, one: TomogramRun) -> tuple[Picks | None, tuple[str, ...]]:
     """Read the picks of one tomogram, or say why there are none."""
     if not one.picked:
         return None, ()
-    rest = [form for form in FORMATS if form not in (*PREFERRED, LAST)]
-    forms = [form for form in (*PREFERRED, *rest, LAST) if form in one.outputs]
+    scored = [form for form, one in FORMATS.items() if Holds.SCORE in one.holds]
     remarks = []
-    for form in forms:
-        if form not in FORMATS:
+    for form in dict.fromkeys((*PREFERRED, *scored, *FORMATS)):
+        if form not in one.outputs:
             continue
         try:
             picks = Picks.read(
                 run.folder / one.outputs[form],
                 form,
+                tomogram=one.name,
                 classes=_classes(run, one),
                 shape=one.shape,
                 voxel_size=one.voxel_size,
@@ -127,7 +127,7 @@ def _read(run: Run, one: TomogramRun) -> tuple[Picks | None, tuple[str, ...]]:
         except DepError as error:
             remarks.append(str(error))
             continue
-        if form == LAST:
+        if form not in scored:
             remarks.append(
                 f"{one.outputs[form]}: this format holds no scores; all count as 1"
             )

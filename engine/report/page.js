@@ -79,7 +79,7 @@
     const lowest = (data.low + threshold * data.step) / SCORES;
     byId("least").textContent = lowest.toFixed(decimals);
     byId("threshold").setAttribute("aria-valuetext", `score at least ${lowest.toFixed(decimals)}`);
-    byId("passing").textContent = threshold ? `${number(every)} of ${plural(whole)}` : plural(whole);
+    byId("passing").textContent = threshold ? `${number(every)} of ${number(whole)} picks` : plural(whole);
     document.documentElement.style.setProperty("--part", threshold / Math.max(1, data.bins));
   };
   let whole = 0;

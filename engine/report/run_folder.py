@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from dep.engine.errors import ReportError
@@ -171,8 +171,7 @@ def _tomogram(name: str, entry: dict[str, Any]) -> TomogramRun:
         outputs={
             form: file
             for form, file in _dict(entry.get("outputs")).items()
-            # A file of this folder: no record leads out of it.
-            if isinstance(file, str) and Path(file).name == file != ".."
+            if isinstance(file, str) and _inside(file)
         },
         warnings=_texts(entry.get("warnings")),
         error=_text(entry.get("error")),
@@ -180,6 +179,12 @@ def _tomogram(name: str, entry: dict[str, Any]) -> TomogramRun:
         shape=_shape(entry.get("size_xyz")),
         voxel_size=voxel_size if voxel_size and voxel_size > 0 else None,
     )
+
+
+def _inside(file: str) -> bool:
+    """Say whether a file is of this folder: no record leads out of it."""
+    path = PurePath(file)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def _shape(size: object) -> tuple[int, int, int] | None:
