@@ -107,7 +107,7 @@ def _expand(source: Source, listing: Listing) -> list[Pair]:
         if not is_there(tomogram):
             listing.faults.append(_missing(tomogram))
         coordinates = coordinates_of(source.coordinates, tomogram)
-        if coordinates.is_file():
+        if coordinates.exists():  # copick and the portal have folders
             pairs.append(Pair(tomogram, coordinates, source, alone))
         else:
             without.append(coordinates)

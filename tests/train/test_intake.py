@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dep.engine import Picks
+from dep.engine.card import ClassInfo
 from dep.train.advice import LEAST, MOST, fitting_voxels, largest_label, size_warnings
 from dep.train.config import ConfigError, load_config, parse_config
 from dep.train.intake import load_data
@@ -47,7 +49,8 @@ class TestCoordinates:
     CLASSES = ("a", "bead", "b")
 
     def read(self, run_files, name, text, **source):
-        (run_files.folder / name).write_text(text)
+        if text is not None:
+            (run_files.folder / name).write_text(text)
         data = DataSection(
             train=[
                 {
@@ -72,6 +75,30 @@ class TestCoordinates:
             for k, (x, y, z) in zip(self.IDS, self.XYZ, strict=True)
         ]
         self.agree(self.read(run_files, "c.csv", "\n".join(["class,x,y,z", *rows])))
+
+    @pytest.mark.parametrize("form", ["copick", "portal"])
+    def test_folders_with_a_file_for_each_class(self, run_files, form):
+        classes = tuple(ClassInfo(name, 100.0) for name in self.CLASSES)
+        picks = Picks(
+            self.XYZ,
+            np.array(self.IDS),
+            np.ones(4),
+            classes,
+            "tomo",
+            shape=SHAPE,
+            voxel_size=10.0,
+        )
+        picks.write(run_files.folder / "annotated", form)
+        found = self.read(run_files, "annotated", None)
+        order = [0, 3, 2, 1]  # of the files' names: a, b, bead
+        np.testing.assert_allclose(found.xyz, self.XYZ[order], atol=1e-4)
+        assert tuple(found.class_id) == tuple(self.IDS[k] for k in order)
+
+    def test_an_empty_folder_is_a_fault(self, run_files):
+        (run_files.folder / "annotated").mkdir()
+        path = with_text(run_files, ("tomo.csv", "annotated"))
+        with pytest.raises(ConfigError, match="annotated: "):
+            load_data(load_config(path))
 
     def test_coords_with_classes(self, run_files):
         rows = zip(self.IDS, *self.XYZ.T, strict=True)
