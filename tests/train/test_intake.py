@@ -90,9 +90,10 @@ class TestCoordinates:
         )
         picks.write(run_files.folder / "annotated", form)
         found = self.read(run_files, "annotated", None)
-        order = [0, 3, 2, 1]  # of the files' names: a, b, bead
-        np.testing.assert_allclose(found.xyz, self.XYZ[order], atol=1e-4)
-        assert tuple(found.class_id) == tuple(self.IDS[k] for k in order)
+        order = np.lexsort(found.xyz.T)  # files go by their classes
+        expected = np.lexsort(self.XYZ.T)
+        np.testing.assert_allclose(found.xyz[order], self.XYZ[expected], atol=1e-4)
+        assert [found.class_id[k] for k in order] == [self.IDS[k] for k in expected]
 
     def test_an_empty_folder_is_a_fault(self, run_files):
         (run_files.folder / "annotated").mkdir()
