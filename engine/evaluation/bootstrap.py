@@ -115,7 +115,11 @@ class Intervals:
             f"95 % intervals: percentiles of {self.replicates} bootstrap draws of "
             f"{drawn} (seed {self.seed}); they speak for {whose}"
             + ("; with so few they come out somewhat narrow" if few else "")
-            + (". No width: in no draw was it otherwise" if self._flat else "")
+            + (
+                "; one without width only says that no draw differed"
+                if self._flat
+                else ""
+            )
         )
 
     @property

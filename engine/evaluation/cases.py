@@ -59,7 +59,8 @@ class Case:
             tomogram=picks.tomogram,
             picks=picks.xyz.astype(np.float64),
             picked_as=picked_as,
-            score=picks.score.astype(np.float64),
+            # The number that files show: 0.7, not 0.699999988 (its float32).
+            score=np.array([float(str(one)) for one in picks.score], np.float64),
             truth=truth.xyz,
             true_as=truth.class_id,
             row=truth.row,

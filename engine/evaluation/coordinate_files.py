@@ -44,8 +44,11 @@ def coordinate_files(path: Path) -> list[Path]:
     Raises
     ------
     PicksError
-        A folder without any.
+        No such path, or a folder without any.
     """
+    if not path.exists():
+        message = f"{path}: no such file or folder"
+        raise PicksError(message)
     if not path.is_dir() or any(
         one.is_root is not None and one.is_root(path) for one in FORMATS.values()
     ):
