@@ -33,7 +33,8 @@ def run(
         check_folder,
         check_name,
         make_folder,
-        suffixes_of,
+        patterns_of,
+        say_what_is_lost,
         write_outputs,
     )
     from dep.cli.progress import reporting
@@ -43,8 +44,8 @@ def run(
     if asked["overwrite"] and asked["resume"]:
         message = "--overwrite and --resume exclude each other"
         raise UsageError(message)
-    suffixes = suffixes_of(outputs["formats"], outputs["picture"])
-    jobs = plan(find_tomograms([Path(one) for one in tomograms]), out, suffixes)
+    patterns = patterns_of(outputs["formats"], outputs["picture"])
+    jobs = plan(find_tomograms([Path(one) for one in tomograms]), out, patterns)
     check_folder(out)
     record = RunLog(out / NAME, ("dep", *sys.argv[1:]))
     identity = {
@@ -66,6 +67,7 @@ def run(
             resume=asked["resume"],
         )
         make_folder(out)
+        say_what_is_lost(patterns, asked["quiet"])
         course = Course(todo, check_name, record, identity, writing)
         endings = pick_each(course.tomograms(), settings, reading, course.told)
         with closing(endings), reporting(asked["quiet"]) as reporter:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dep.cli.failure import UsageError
 from dep.cli.run_log import Entry
+from dep.engine.formats.format import NAME
 from dep.engine.readers.files import is_folder
 from dep.engine.readers.names import (
     TOMOGRAM_SUFFIXES,
@@ -107,7 +108,7 @@ def _some(paths: list[Path]) -> str:
 
 
 def plan(
-    tomograms: Iterable[Location], folder: Path, suffixes: dict[str, str]
+    tomograms: Iterable[Location], folder: Path, patterns: dict[str, str]
 ) -> list[Job]:
     """Name every output after its tomogram.
 
@@ -117,8 +118,8 @@ def plan(
         Files, folders of OME-Zarr images, and addresses.
     folder
         Where the outputs go.
-    suffixes
-        Format -> ending of its file, the dot included.
+    patterns
+        Format -> path of its output in the folder, "{name}" for the tomogram's name.
 
     Raises
     ------
@@ -126,15 +127,15 @@ def plan(
         Two tomograms, or two formats, would write the same file.
     """
     taken: dict[str, Location] = {}
-    endings: dict[str, str] = {}
-    for form, suffix in suffixes.items():
-        if suffix in endings:
+    forms: dict[str, str] = {}
+    for form, pattern in patterns.items():
+        if pattern in forms:
             message = (
-                f"--format {endings[suffix]} and {form} both write *{suffix}: "
-                "take one of them"
+                f"--format {forms[pattern]} and {form} both write "
+                f"{pattern.replace(NAME, '*')}: take one of them"
             )
             raise UsageError(message)
-        endings[suffix] = form
+        forms[pattern] = form
     jobs = []
     for tomogram in tomograms:
         name = tomogram_name(tomogram)
@@ -146,7 +147,8 @@ def plan(
             raise UsageError(message)
         taken[name] = tomogram
         outputs = {
-            form: folder / f"{name}{suffix}" for form, suffix in suffixes.items()
+            form: folder / pattern.replace(NAME, name)
+            for form, pattern in patterns.items()
         }
         jobs.append(Job(tomogram, name, outputs))
     return jobs

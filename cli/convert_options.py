@@ -28,20 +28,11 @@ def check_format(name: str | None) -> str | None:
 
 def list_formats() -> None:
     """Print the table of formats: name, whose, file, and what has no place there."""
-    from dep.engine.formats import FORMATS, Holds
+    from dep.engine.formats import FORMATS, lacks
 
-    lacks = {
-        "scores": Holds.SCORE,
-        "classes": Holds.CLASS,
-        "class names": Holds.CLASS_NAME,
-        "tomogram names": Holds.TOMOGRAM,
-        "several tomograms": Holds.SEVERAL,
-    }
     rows = []
     for name, one in FORMATS.items():
-        missing = [words for words, what in lacks.items() if what not in one.holds]
-        if "classes" in missing:
-            missing.remove("class names")
+        missing = lacks(name)
         without = f"without {', '.join(missing)}" if missing else ""
         file = one.pattern.replace("{name}", "NAME")
         rows.append((name, one.title, file, without))

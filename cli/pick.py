@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -221,10 +222,19 @@ def pick(
             "--format",
             "-f",
             metavar="NAME,...",
-            help="relion5, star, csv, coords; several with commas.",
+            help="relion5, csv, star and others (dep convert --from ? lists them), "
+            "with commas.",
             rich_help_panel=OUTPUT_OPTIONS,
         ),
     ] = "relion5,csv",
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ÅNGSTRÖM",
+            help="Of the unbinned tilt series, for --format relion4.",
+            rich_help_panel=OUTPUT_OPTIONS,
+        ),
+    ] = None,
     picture: Annotated[
         bool,
         typer.Option(
@@ -301,13 +311,15 @@ def pick(
         identify,
         make_folder,
         open_picker,
-        suffixes_of,
+        patterns_of,
+        say_what_is_lost,
         tile_of,
         write_outputs,
     )
     from dep.cli.progress import reporting
     from dep.cli.report import need_pictures, write_page
     from dep.cli.run_log import NAME, RunLog
+    from dep.engine.formats import Conventions
 
     if overwrite and resume:
         message = "--overwrite and --resume exclude each other"
@@ -320,8 +332,8 @@ def pick(
         raise UsageError(message)
     if report:
         need_pictures("--report")
-    suffixes = suffixes_of(formats, picture)
-    jobs = plan(find_tomograms(tomograms), out, suffixes)
+    patterns = patterns_of(formats, picture, pixel_size)
+    jobs = plan(find_tomograms(tomograms), out, patterns)
     check_folder(out)
     record = RunLog(out / NAME, ("dep", *sys.argv[1:]))
     choices: dict[str, Any] = {
@@ -351,17 +363,24 @@ def pick(
         "cuda_graph": cuda_graph,
     }
     with ending_soon() as writing, open_picker(engine, chosen) as picker:
-        identity = identify(picker, {**choices, "mirrors": mirrors})
+        identity = identify(
+            picker, {**choices, "mirrors": mirrors, "pixel_size": pixel_size}
+        )
         todo = remaining(
             jobs, record.entries(), identity, overwrite=overwrite, resume=resume
         )
         make_folder(out)
+        say_what_is_lost(patterns, quiet)
+        write = write_outputs
+        if pixel_size is not None:
+            how = Conventions(pixel_size=pixel_size)
+            write = partial(write_outputs, conventions=how)
         record.models[picker.card.weights_digest] = picker.card.to_dict()
         course = Course(todo, check_name, record, identity, writing)
         outcomes = picker.pick_many(course.tomograms(), progress=course.told, **choices)
         # The bar goes first: closing may wait for a layer of the network.
         with closing(outcomes), reporting(quiet) as reporter:
-            failures = course.run(outcomes, write_outputs, reporter)
+            failures = course.run(outcomes, write, reporter)
         skipped = len(jobs) - len(todo)
         entries = record.mine
 

@@ -4,14 +4,15 @@ import json
 import math
 import os
 import stat
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dep.cli.failure import UsageError, need
+from dep.cli.failure import UsageError, need, say
 from dep.cli.wording import is_text
 from dep.engine import DepError, Picker, PicksError, SettingError, open_volume
-from dep.engine.formats import FORMATS, star_text
+from dep.engine.formats import FORMATS, Conventions, LossWarning, lacks, star_text
 from dep.engine.settings import PickSettings
 
 if TYPE_CHECKING:
@@ -21,19 +22,48 @@ if TYPE_CHECKING:
 PICTURE = "picture"
 
 
-def suffixes_of(formats: str, picture: bool) -> dict[str, str]:
-    """Name the file ending of each format asked for, in that order."""
+def patterns_of(
+    formats: str, picture: bool, pixel_size: float | None = None
+) -> dict[str, str]:
+    """Name the output of each format asked for, in that order: "{name}.star".
+
+    Raises
+    ------
+    UsageError
+        An unknown format, or one that needs an unbinned pixel size that is not given.
+    """
     names = [name.strip().lower() for name in formats.split(",") if name.strip()]
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
         found = ", ".join(unknown) or "nothing"
         message = f"--format: expected {', '.join(FORMATS)}, found {found}"
         raise UsageError(message)
-    suffixes = {name: FORMATS[name].suffix for name in names}
+    if pixel_size is not None and not 0 < pixel_size < math.inf:
+        message = f"--pixel-size: expected a number above 0, found {pixel_size:g}"
+        raise UsageError(message)
+    lacking = [name for name in names if FORMATS[name].in_unbinned_pixels]
+    if lacking and pixel_size is None:
+        message = (
+            f"--format {lacking[0]} counts in unbinned pixels: give their size in Å "
+            "(--pixel-size)"
+        )
+        raise UsageError(message)
+    patterns = {name: FORMATS[name].pattern for name in names}
     if picture:
         need(("PIL",), "picture", "--picture")
-        suffixes[PICTURE] = ".png"
-    return suffixes
+        patterns[PICTURE] = "{name}.png"
+    return patterns
+
+
+def say_what_is_lost(patterns: dict[str, str], quiet: bool) -> None:
+    """Say once what formats have no place for, and hear no more of it."""
+    warnings.simplefilter("ignore", LossWarning)
+    for form in patterns:
+        without = lacks(form) if form != PICTURE and not quiet else []
+        # Each tomogram has outputs of its own, named after it.
+        lost = [what for what in without if "tomogram" not in what]
+        if lost:
+            say(f"--format {form} has no place for {', '.join(lost)}")
 
 
 def tile_of(words: str) -> tuple[int, int, int] | None:
@@ -112,6 +142,11 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
         "precision": picker.runtime.precision,
         **({} if choices["mirrors"] == 1 else {"mirrors": choices["mirrors"]}),
         **({} if tile is None else {"tile": tile}),
+        **(
+            {}
+            if choices["pixel_size"] is None
+            else {"pixel_size": choices["pixel_size"]}
+        ),
         **({} if picker.tiling.memory is None else {"memory": picker.tiling.memory}),
     }
     # As JSON gives it back: lists, not tuples.
@@ -168,11 +203,13 @@ def check_name(job: "Job") -> None:
             raise PicksError(message) from error
 
 
-def write_outputs(picks: "Picks", job: "Job") -> None:
+def write_outputs(
+    picks: "Picks", job: "Job", conventions: Conventions | None = None
+) -> None:
     """Write all outputs of one tomogram."""
     for form, path in job.outputs.items():
         if form != PICTURE:
-            picks.write(path, form)
+            picks.write(FORMATS[form].root_of(path), form, conventions)
     if PICTURE in job.outputs:
         from dep.engine.picture import draw_picture
 

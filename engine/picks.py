@@ -1,10 +1,10 @@
 """The picks of one tomogram: frozen arrays with all that is needed to use them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,10 @@ from dep.engine.card import ClassInfo, ModelCard
 from dep.engine.errors import PicksError
 from dep.engine.settings import PickSettings
 from dep.engine.stats import PickStats
+
+if TYPE_CHECKING:
+    from dep.engine.formats import Conventions
+    from dep.engine.formats.frame import Centre
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +123,37 @@ class Picks:
             one.name: int(count) for one, count in zip(self.classes, many, strict=True)
         }
 
-    def write(self, path: str | PathLike[str], format: str | None = None) -> Path:  # noqa: A002
+    def write(
+        self,
+        path: str | PathLike[str],
+        format: str | None = None,  # noqa: A002
+        conventions: "Conventions | None" = None,
+        *,
+        pixel_size: float | None = None,
+    ) -> Path:
         """Write a coordinate file, whole or not at all.
 
         Parameters
         ----------
         path : path
             Missing folders are made.
-        format : {"relion5", "star", "csv", "coords"}, optional
+        format : str, optional
+            A name in `dep.engine.formats.FORMATS`: "relion5", "csv", "dynamo" ...
             Default: by the suffix; ``.star`` is RELION 5.
+        conventions : Conventions, optional
+            What the format may need to know besides the picks.
+        pixel_size : float, optional
+            Å, of the unbinned tilt series, in place of the conventions' own.
 
         Returns
         -------
         Path
             The file written.
+
+        Warns
+        -----
+        LossWarning
+            The format has no place for some of what the picks hold.
 
         Raises
         ------
@@ -140,9 +161,12 @@ class Picks:
             An unknown format, a file that cannot be written, or a format that needs
             the tomogram's shape or voxel size where those are unknown.
         """
-        from dep.engine.formats import write_one
+        from dep.engine.formats import Conventions, write_one
 
-        return write_one(self, Path(path), format)
+        conventions = conventions or Conventions()
+        if pixel_size is not None:
+            conventions = replace(conventions, pixel_size=pixel_size)
+        return write_one(self, Path(path), format, conventions)
 
     @classmethod
     def read(
@@ -154,6 +178,8 @@ class Picks:
         classes: Sequence[ClassInfo] | None = None,
         shape: tuple[int, int, int] | None = None,
         voxel_size: float | None = None,
+        pixel_size: float | None = None,
+        centre: "Centre" = "half",
     ) -> "Picks":
         """Read a coordinate file of one tomogram.
 
@@ -164,8 +190,9 @@ class Picks:
         ----------
         path : path
             The file.
-        format : {"relion5", "star", "csv", "coords"}, optional
-            Default: by the suffix, and for ``.star`` by its columns.
+        format : str, optional
+            A name in `dep.engine.formats.FORMATS`. Default: by the suffix, and for
+            ``.star`` and other shared ones by the content.
         tomogram : str, optional
             Which one to take from a file of several; otherwise what to call it where
             the file does not say.
@@ -176,6 +203,12 @@ class Picks:
             Of the tomogram (z, y, x); RELION 5 coordinates need it.
         voxel_size : float, optional
             Ångström; RELION 5 coordinates need it.
+        pixel_size : float, optional
+            Ångström, of the unbinned tilt series; RELION 4 coordinates need it where
+            the file does not say.
+        centre : {"half", "floor", "middle"}, optional
+            Which place RELION 5 coordinates count from: half the size (RELION's own),
+            that rounded down, or the middle of the box, (size - 1) / 2.
 
         Raises
         ------
@@ -191,7 +224,8 @@ class Picks:
             format,
             tomogram=tomogram,
             classes=None if classes is None else tuple(classes),
-            frame=Frame(shape, voxel_size),
+            frame=Frame(shape, voxel_size, None, pixel_size),
+            centre=centre,
         )
 
 

@@ -12,7 +12,7 @@ from dep.engine.formats.files import (
     write_picks,
 )
 from dep.engine.formats.format import Conventions, Format, Holds
-from dep.engine.formats.registry import FORMATS, endings, format_of
+from dep.engine.formats.registry import FORMATS, endings, format_of, lacks
 
 __all__ = [
     "FORMATS",
@@ -22,6 +22,7 @@ __all__ = [
     "LossWarning",
     "endings",
     "format_of",
+    "lacks",
     "read_picks",
     "read_rows",
     "read_table",

@@ -121,6 +121,8 @@ class Format:
         Its picks are a folder of files rather than one file.
     is_root : callable or None
         Whether a folder that is read is of this format.
+    in_unbinned_pixels : bool
+        It cannot be written without the unbinned pixel size.
     """
 
     title: str
@@ -132,6 +134,7 @@ class Format:
     suffixes: tuple[str, ...] = ()
     folder: bool = False
     is_root: Callable[[Path], bool] | None = None
+    in_unbinned_pixels: bool = False
 
     @property
     def suffix(self) -> str:
@@ -151,6 +154,10 @@ class Format:
     def target_of(self, folder: Path, name: str) -> Path:
         """Name what the writer is given for it: the folder itself, of a folder."""
         return folder if self.folder else self.path_of(folder, name)
+
+    def root_of(self, path: Path) -> Path:
+        """Give what the writer is given for a path that `path_of` named."""
+        return path.parents[self.pattern.count("/")] if self.folder else path
 
     def name_of(self, path: Path) -> str:
         """Name the tomogram after a file that does not say which one it is of."""

@@ -68,6 +68,7 @@ from dep.engine.formats import (
     stopgap,
 )
 from dep.engine.formats.format import Format, Holds
+from dep.engine.formats.tomogram_numbers import tomogram_numbers
 
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
@@ -166,24 +167,45 @@ def _of_ending(path: Path) -> list[str]:
     return sorted(fitting, key=lambda form: -fitting[form])
 
 
+PLACES = {
+    "scores": Holds.SCORE,
+    "classes": Holds.CLASS,
+    "class names": Holds.CLASS_NAME,
+    "tomogram names": Holds.TOMOGRAM,
+    "several tomograms": Holds.SEVERAL,
+}
+
+
+def lacks(form: str) -> list[str]:
+    """Say what a format has no place for: "scores", "class names" ..."""
+    holds = FORMATS[form].holds
+    missing = [words for words, what in PLACES.items() if what not in holds]
+    if "classes" in missing and "class names" in missing:
+        missing.remove("class names")
+    return missing
+
+
 def losses(picks: Iterable["Picks"], form: str) -> list[str]:
     """Say what a format has no place for, though these picks have it."""
     picks = list(picks)
-    one = FORMATS[form]
+    missing = lacks(form)
     lost = []
-    if Holds.SCORE not in one.holds and any((p.score != 1).any() for p in picks):
+    if "scores" in missing and any((one.score != 1).any() for one in picks):
         lost.append(f"{form} has no place for scores")
-    used = dict.fromkeys(name for p in picks for name in p.counts() if p.counts()[name])
-    if Holds.CLASS not in one.holds and len(used) > 1:
-        lost.append(f"{form} has no place for classes ({', '.join(used)})")
-    elif Holds.CLASS_NAME not in one.holds and Holds.CLASS in one.holds:
-        table = picks[0].classes if picks else ()
-        names = {number: c.name for number, c in enumerate(table, start=1)}
-        if any(name != str(number) for number, name in names.items()):
-            said = ", ".join(f"{number} = {name}" for number, name in names.items())
+    used = {name for one in picks for name, many in one.counts().items() if many}
+    table = picks[0].classes if picks else ()
+    if "classes" in missing and len(used) > 1:
+        named = ", ".join(one.name for one in table if one.name in used)
+        lost.append(f"{form} has no place for classes ({named})")
+    if "class names" in missing and used:
+        numbers = {str(k): one.name for k, one in enumerate(table, start=1)}
+        if any(number != name for number, name in numbers.items()):
+            said = ", ".join(f"{number} = {name}" for number, name in numbers.items())
             lost.append(f"{form} holds classes by number only ({said})")
-    if Holds.TOMOGRAM not in one.holds and one.folder:
-        lost.append(f"{form} has no place for the tomogram's name")
+    if "tomogram names" in missing and len(picks) > 1:
+        by_name = tomogram_numbers([one.tomogram for one in picks])
+        said = ", ".join(f"{number} = {name}" for name, number in by_name.items())
+        lost.append(f"{form} holds tomograms by number only ({said})")
     return lost
 
 

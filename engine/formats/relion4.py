@@ -98,4 +98,5 @@ FORMAT = Format(
     write=write,
     read=relion_set.following(_read),
     recognise=star_reader.recognise(star_text.VOXELS[0], star_text.UNBINNED),
+    in_unbinned_pixels=True,
 )

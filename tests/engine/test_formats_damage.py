@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dep.engine import ClassInfo, Picks, PicksError
-from dep.engine.formats import FORMATS, read_table, write_picks
+from dep.engine.formats import FORMATS, Conventions, Holds, read_table, write_picks
 from dep.engine.formats.frame import Frame
 
-FORMS = ("dynamo", "eman2", "imod", "deepfinder", "copick", "portal", "cmm")
+FORMS = tuple(FORMATS)
+HOW = Conventions(pixel_size=2.5, box=8)  # what some cannot be written without
 CLASSES = (ClassInfo("a", 60.0), ClassInfo("b", 0.0))
 FRAME = Frame((20, 30, 40), 10.0)
 # What breaks parsers of text: signs, quotes, brackets, large numbers, odd letters.
@@ -35,7 +36,7 @@ def files_of(folder: Path, form: str) -> tuple[Path, list[Path]]:
         voxel_size=FRAME.voxel_size,
     )
     path = FORMATS[form].target_of(folder, "TS_01")
-    write_picks([picks], path, form)
+    write_picks([picks], path, form, HOW)
     return path, sorted(one for one in folder.rglob("*") if one.is_file())
 
 
@@ -115,9 +116,12 @@ def test_any_coordinate_survives(tmp_path_factory, form, xyz, voxel_size):
         voxel_size=voxel_size,
     )
     path = FORMATS[form].target_of(tmp_path_factory.mktemp("any"), "TS_01")
-    write_picks([picks], path, form)
+    how = Conventions(pixel_size=voxel_size / 4, box=8)
+    write_picks([picks], path, form, how)
     found = read_table(path, form, Frame(FRAME.shape, voxel_size))
-    wanted = np.concatenate([picks.xyz[picks.class_id == k] for k in (1, 2)])
+    wanted = picks.xyz
+    if Holds.CLASS in FORMATS[form].holds:
+        wanted = np.concatenate([picks.xyz[picks.class_id == k] for k in (1, 2)])
     rows = found.only(sorted(range(len(xyz)), key=lambda row: found.label[row]))
     # float32, of the picks themselves and of IMOD's file, is what is left.
     precision = 6e-4 * max(1, 1 / voxel_size) + np.abs(wanted) * 2**-23
