@@ -362,7 +362,7 @@ class TestSize:
         return make
 
     def test_twenty_large_tomograms_stay_below_five_megabytes(self, many):
-        path = write_report(many(20, (6, 300, 280), 500))
+        path = write_report(many(20, (6, 230, 210), 400, 3))
         assert 2e6 < path.stat().st_size < 5e6
         page = Page(path)
         shown = page.data["tomograms"].values()
