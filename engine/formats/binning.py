@@ -3,6 +3,8 @@
 Not every such size can be believed: some programs write 1 Å for want of another.
 """
 
+from dataclasses import replace
+
 from dep.engine.formats.frame import VOXELS, Counting, Frame
 
 # Two sizes of the same pixels may differ by so much: a magnification that was
@@ -23,3 +25,13 @@ def counting(pixel_size: float | None, frame: Frame) -> Counting:
     if 1 / CALIBRATION < ratio < CALIBRATION:
         return VOXELS
     return Counting(pixel_size=pixel_size)
+
+
+def fitting(own: Frame, frame: Frame) -> Frame:
+    """Take what a file says of its tomogram, for one of the voxel size in `frame`.
+
+    The size in voxels is of no use where that is another one.
+    """
+    if counting(own.voxel_size, frame) == VOXELS:
+        return own
+    return replace(own, shape=None)

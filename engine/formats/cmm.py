@@ -21,6 +21,7 @@ import numpy as np
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
+from dep.engine.formats.binning import fitting
 from dep.engine.formats.class_colours import colour
 from dep.engine.formats.fields import number, whole
 from dep.engine.formats.format import Conventions, Files, Format, Holds
@@ -97,7 +98,7 @@ def read(path: Path, frame: Frame) -> Table:
             diameters.setdefault(name, 0.0)
             if "diameter" in one.attributes:
                 diameters[name] = _positive(path, where, one, "diameter")
-            own = _frame(path, where, one)
+            own = fitting(_frame(path, where, one), frame)
             frames[tomogram] = frame.or_else(frames.get(tomogram, Frame())).or_else(own)
         elif one.name == "marker":
             missing = [axis for axis in "xyz" if axis not in one.attributes]

@@ -15,11 +15,16 @@ Where there is one already, all of it is kept: boxes of the classes that are wri
 replaced, those of other classes stay. Its own ``apix_unbin`` is used; of a new file it
 is the unbinned pixel size, or where that is not known the voxel size (the tomogram is
 then said not to be binned).
+
+EMAN2 asks the tomogram itself for its size. So that a file can be read without it, ours
+say it under a key that EMAN2 passes over: ``dep_tomogram``, with ``size`` (x, y, z in
+voxels) and ``voxel_size`` in ångström.
 """
 
 import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +32,7 @@ import numpy as np
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
+from dep.engine.formats.binning import fitting
 from dep.engine.formats.format import Conventions, Files, Format, Holds
 from dep.engine.formats.frame import VOXELS, Counting, Frame
 from dep.engine.formats.json_files import (
@@ -37,12 +43,14 @@ from dep.engine.formats.json_files import (
     document,
 )
 from dep.engine.formats.table import Table
+from dep.engine.mrc import MAX_EDGE
 
 if TYPE_CHECKING:
     from dep.engine.picks import Picks
 
 METHOD = "dep"
 BOX_MARGIN = 1.5  # of a box to its particle: EMAN2 advises 1.5 to 2
+OWN_KEY = "dep_tomogram"
 UNKNOWN_BOX = 64  # pixels, what e2spt_boxer gives a class without a size
 MOST_CLASSES = 10_000  # more are no class numbers
 
@@ -94,7 +102,12 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
             places.tolist(), one.score.tolist(), one.class_id.tolist(), strict=True
         )
     ]
-    info |= {"apix_unbin": unbinned, "class_list": class_list, "boxes_3d": boxes}
+    info |= {
+        "apix_unbin": unbinned,
+        "class_list": class_list,
+        "boxes_3d": boxes,
+        OWN_KEY: {"size": shape[::-1], "voxel_size": voxel_size},
+    }
     return {path: json.dumps(info, indent=1) + "\n"}
 
 
@@ -142,15 +155,38 @@ def read(path: Path, frame: Frame) -> Table:
     classes = tuple(ClassInfo(name, 0.0) for name in dict.fromkeys(names.values()))
     # The centre is the tomogram's own, whatever the size of the unbinned one.
     known = Frame(frame.shape, frame.voxel_size, frame.classes, frame.pixel_size)
+    own = fitting(_tomogram(path, info), frame)
+    own = replace(own, classes=classes, pixel_size=pixel_size)
     return Table(
         np.array(xyz, np.float64).reshape(-1, 3),
         labels,
         np.array(scores, np.float64),
         [""] * len(labels),
-        known.or_else(Frame(classes=classes, pixel_size=pixel_size)),
+        known.or_else(own),
         numbered=False,
         counting=counting,
     )
+
+
+def _tomogram(path: Path, info: dict[str, Any]) -> Frame:
+    """Read what a file of ours says of its tomogram."""
+    if OWN_KEY not in info:
+        return Frame()
+    found = an_object(path, OWN_KEY, info[OWN_KEY])
+    edges = [
+        a_number(path, f"{OWN_KEY}.size", edge)
+        for edge in a_list(path, f"{OWN_KEY}.size", found.get("size"))
+    ]
+    voxel_size = a_number(path, f"{OWN_KEY}.voxel_size", found.get("voxel_size"))
+    whole = all(edge == int(edge) and 1 <= edge <= MAX_EDGE for edge in edges)
+    if len(edges) != 3 or not whole or voxel_size <= 0:
+        message = (
+            f"{path}: {OWN_KEY}: expected the size (x, y, z) in whole voxels and a "
+            f"voxel size above 0, found {edges} and {voxel_size:g}"
+        )
+        raise PicksError(message)
+    x, y, z = map(int, edges)
+    return Frame((z, y, x), voxel_size)
 
 
 def _boxes(path: Path, info: dict[str, Any]) -> list[list[Any]]:

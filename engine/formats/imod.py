@@ -29,10 +29,10 @@ import numpy as np
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
-from dep.engine.formats.binning import counting
+from dep.engine.formats.binning import counting, fitting
 from dep.engine.formats.class_colours import colour
 from dep.engine.formats.format import Conventions, Files, Format, Holds
-from dep.engine.formats.frame import VOXELS, Frame
+from dep.engine.formats.frame import Frame
 from dep.engine.formats.imod_model import (
     NAME_BYTES,
     Model,
@@ -119,9 +119,8 @@ def read(path: Path, frame: Frame) -> Table:
     none = ModelObject("", np.zeros((0, 3), np.float32), np.zeros(0, np.float32))
     points = np.concatenate([one.points for one in (none, *model.objects)])
     score = np.concatenate([one.values for one in (none, *model.objects)])
-    counts = counting(model.pixel_size, frame)
     own = Frame(
-        _shape(model) if counts == VOXELS else None,
+        _shape(model),
         model.pixel_size,
         tuple(ClassInfo(name, 0.0) for name in dict.fromkeys(names)) if named else None,
     )
@@ -130,9 +129,9 @@ def read(path: Path, frame: Frame) -> Table:
         label,
         np.where(np.isnan(score), 1.0, score).astype(np.float64),
         [""] * len(label),
-        frame.or_else(own),
+        frame.or_else(fitting(own, frame)),
         numbered=not named,
-        counting=counts,
+        counting=counting(model.pixel_size, frame),
     )
 
 

@@ -56,12 +56,27 @@ class TestEman2:
 
     def test_it_comes_back(self, tmp_path):
         path = picks_of().write(tmp_path / "TS_01_info.json")
-        found = Picks.read(path, shape=(50, 101, 100), voxel_size=10.0)
+        found = Picks.read(path)
         np.testing.assert_allclose(found.xyz, picks_of().xyz, atol=1e-3)
+        assert (found.shape, found.voxel_size) == ((50, 101, 100), 10.0)
         np.testing.assert_array_equal(found.score, picks_of().score)
         assert found.class_names == ["1bxn", "big_one", "1bxn"]
         assert [one.name for one in found.classes] == [one.name for one in CLASSES]
         assert found.tomogram == "TS_01"
+
+    def test_its_size_is_of_no_use_at_another_voxel_size(self, tmp_path):
+        path = picks_of().write(tmp_path / "TS_01_info.json")
+        found = Picks.read(path, shape=(100, 202, 200), voxel_size=5.0)
+        # Middles, 50 of 101 voxels and 101 of 202, are not quite the same place.
+        np.testing.assert_allclose(found.xyz, picks_of().xyz * 2 + [0, 1, 0], atol=2e-3)
+        with pytest.raises(PicksError, match="from the tomogram's centre"):
+            Picks.read(path, voxel_size=5.0)
+
+    def test_a_file_of_eman2_s_own_needs_the_tomogram_s_size(self, tmp_path):
+        path = tmp_path / "TS_01_info.json"
+        path.write_text('{"apix_unbin": 5.0, "boxes_3d": [[2, 4, -6, "manual", 0, 0]]}')
+        found = Picks.read(path, shape=(51, 101, 100), voxel_size=10.0)
+        np.testing.assert_array_equal(found.xyz, [[51, 52, 22]])
         with pytest.raises(PicksError, match="from the tomogram's centre"):
             Picks.read(path)
 
@@ -129,6 +144,8 @@ class TestEman2:
             ('{"class_list": {"0": "\\ud800"}}', "name: expected a name"),
             ('{"apix_unbin": 0}', "apix_unbin: expected ångström above 0"),
             ('{"apix_unbin": "wide"}', 'apix_unbin: expected a number, found "wide"'),
+            ('{"dep_tomogram": {"size": [1, 2], "voxel_size": 1}}', "whole voxels"),
+            ('{"dep_tomogram": {"size": [1, 2, 3]}}', "voxel_size: expected a number"),
             ("[" * 100_000, "not JSON"),
         ],
     )

@@ -160,6 +160,11 @@ class TestMarkers:
             10.0,
         )
 
+    def test_their_tomogram_s_size_is_of_no_use_at_another_voxel_size(self, tmp_path):
+        found = Picks.read(picks_of().write(tmp_path / "a.cmm"), voxel_size=5.0)
+        np.testing.assert_allclose(found.xyz, picks_of().xyz * 2, atol=2e-4)
+        assert (found.shape, found.voxel_size) == (None, 5.0)
+
     def test_markers_of_chimerax_s_user_guide(self, tmp_path):
         (tmp_path / "a.cmm").write_text(
             '<marker_set name="marker set 1">\n'
