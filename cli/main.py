@@ -20,6 +20,7 @@ from dep.cli import (
     info,
     label,
     pick,
+    relion_metrics,
     report,
     simulate,
     train,
@@ -56,6 +57,7 @@ app.command("export")(export.export)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(relion_metrics.app, name="relion-metrics")
 
 
 def _version(asked: bool) -> None:

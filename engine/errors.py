@@ -52,5 +52,9 @@ class ReportError(DepError):
     """A folder of picks that no report can be made of."""
 
 
+class MetricsError(DepError):
+    """A file or numbers of a refinement that no metric can be computed from."""
+
+
 class StoppedError(DepError):
     """The caller asked to stop before everything was picked."""

@@ -53,7 +53,7 @@ def test_they_are_those_of_a_slow_search(seed, shape):
 
 def test_blocks_change_nothing():
     values = RNG(1).normal(size=(30, 40, 40)).astype(np.float32)
-    whole, parts = found(values), found(values, memory=1, cost=200)
+    whole, parts = found(values), found(values, memory=1, cost=120)
     order = np.lexsort(parts.xyz.T), np.lexsort(whole.xyz.T)
     assert len(whole.xyz) > 500
     np.testing.assert_array_equal(parts.xyz[order[0]], whole.xyz[order[1]])
