@@ -29,7 +29,7 @@ import numpy as np
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
-from dep.engine.formats.binning import counting, fitting
+from dep.engine.formats.binning import UNSET, counting, fitting
 from dep.engine.formats.class_colours import colour
 from dep.engine.formats.format import Conventions, Files, Format, Holds
 from dep.engine.formats.frame import Frame
@@ -121,7 +121,7 @@ def read(path: Path, frame: Frame) -> Table:
     score = np.concatenate([one.values for one in (none, *model.objects)])
     own = Frame(
         _shape(model),
-        model.pixel_size,
+        _pixel_size(model),
         tuple(ClassInfo(name, 0.0) for name in dict.fromkeys(names)) if named else None,
     )
     return Table(
@@ -135,10 +135,22 @@ def read(path: Path, frame: Frame) -> Table:
     )
 
 
+def _ours(model: Model) -> bool:
+    return model.name.startswith(WRITTEN_BY)
+
+
+def _pixel_size(model: Model) -> float | None:
+    """Give the pixel size in Å; not the one that IMOD takes for want of another."""
+    if model.pixel_size == UNSET and not _ours(model):
+        return None
+    return model.pixel_size
+
+
 def _shape(model: Model) -> tuple[int, int, int] | None:
     """Give the image's shape (z, y, x), where who wrote the model knew it."""
-    known = model.of_image or model.name.startswith(WRITTEN_BY)
-    if known and all(1 <= edge <= MAX_EDGE for edge in model.size):
+    if (model.of_image or _ours(model)) and all(
+        1 <= edge <= MAX_EDGE for edge in model.size
+    ):
         return model.size[::-1]
     return None
 

@@ -120,11 +120,11 @@ def test_names_longer_than_imod_s_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def raw(*chunks, flags=0, size=(8, 9, 10), objects=1):
+def raw(*chunks, flags=0, size=(8, 9, 10), objects=1, nanometre=0.5):
     """Make a model by hand, as 3dmod would save it."""
     header = imod_model.HEADER.pack(
         b"", *size, objects, flags, 1, 1, 0, 255, *[0.0] * 3, *[1.0] * 3, 0, 0, 0, 3, 0,
-        0.5, -9, 0, *[0.0] * 3,
+        nanometre, -9, 0, *[0.0] * 3,
     )  # fmt: skip
     return b"".join((b"IMODV1.2", header, *chunks, b"IEOF"))
 
@@ -175,6 +175,13 @@ class TestModelsOf3dmod:
         )
         found = Picks.read(tmp_path / "a.mod", classes=CLASSES)
         assert found.class_names == ["1bxn", "big one"]
+
+    def test_a_pixel_size_that_was_never_set_is_unknown(self, tmp_path):
+        """IMOD takes 1 Å for an image whose header has none."""
+        (tmp_path / "a.mod").write_bytes(raw(object_of(), nanometre=0.1))
+        assert Picks.read(tmp_path / "a.mod").voxel_size is None
+        (tmp_path / "a.mod").write_bytes(raw(object_of(), nanometre=0.25))
+        assert Picks.read(tmp_path / "a.mod").voxel_size == 2.5
 
     def test_values_of_contours_are_scores(self, tmp_path):
         """IMOD's bead finders make a contour of each bead and value that."""
