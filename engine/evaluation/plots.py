@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 # colour are told apart by their dashes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
-INK, SOFT, GRID = "#1b1f24", "#5b6570", "#d9dee3"
+INK, SOFT, FAINT, GRID = "#1b1f24", "#5b6570", "#7fa8c9", "#d9dee3"
 HIT, MISS = COLOURS[0], COLOURS[1]
-MOST_LABELLED = 40  # classes, in the confusion matrix
+MOST_COUNTED = 40  # classes, in the confusion matrix: more leave no room for numbers
 DPI = 150
 
 
@@ -81,9 +81,15 @@ def draw_precision_recall(report: Report) -> "Figure":
     figure, axes = _figure(8.6 if len(classes) > 1 else 6.2, 5.6)
     _iso_f1(axes)
     if len(classes) > 1:
+        told = len(classes) <= len(COLOURS) * len(DASHES)
         for index, (name, curve) in enumerate(classes.items()):
+            if not told:  # more than lines can tell apart
+                label = "" if index else f"{len(classes)} classes, mean "
+                label += "" if index else f"{report.mean_average_precision:.3f}"
+                _curve(axes, curve, label, color=FAINT, linewidth=0.7)
+                continue
             colour = COLOURS[index % len(COLOURS)]
-            dash = DASHES[index // len(COLOURS) % len(DASHES)]
+            dash = DASHES[index // len(COLOURS)]
             label = f"{name}  {curve.average_precision:.3f}"
             _curve(axes, curve, label, color=colour, linestyle=dash, linewidth=1.3)
     label = f"localisation  {report.curve.average_precision:.3f}"
@@ -143,9 +149,12 @@ def draw_confusion(report: Report) -> "Figure":
     figure, axes = _figure(max(4.6, min(edge + 1.2, 13)), max(3.9, min(edge, 12)))
     colours = colormaps["Blues"].with_extremes(bad="#f1f3f5")
     image = axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
-    if len(names) <= MOST_LABELLED:
-        axes.set_xticks(range(len(turned)), [*names, "missed"], rotation=90)
-        axes.set_yticks(range(len(turned)), [*names, "nothing there"])
+    small = float(np.clip(300 / len(turned), 4, 10))
+    ticks = range(len(turned))
+    axes.set_xticks(ticks, [*names, "missed"], rotation=90, fontsize=small)
+    axes.set_yticks(ticks, [*names, "nothing there"], fontsize=small)
+    counted = len(names) <= MOST_COUNTED
+    if counted:
         size = 8 if len(names) <= 16 else 5.5
         for row, column in np.argwhere(turned > 0):
             dark = shares[row, column] > 0.55
@@ -159,7 +168,7 @@ def draw_confusion(report: Report) -> "Figure":
                 color="white" if dark else INK,
             )
     axes.set(xlabel="picked as", ylabel="particle")
-    axes.set_title("Confusion matrix (counts)")
+    axes.set_title("Confusion matrix" + (" (counts)" if counted else ""))
     for line in (len(names) - 0.5,):
         axes.axhline(line, color=SOFT, linewidth=0.8)
         axes.axvline(line, color=SOFT, linewidth=0.8)
