@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 PICK := .venv
 DEV := .venv-test
 NATIVE := $(wildcard kernels/c/*.c kernels/c/*.h) pyproject.toml
-SOURCES := $(NATIVE) $(wildcard engine/data/*) \
+SOURCES := $(NATIVE) $(wildcard engine/data/* engine/report/*) \
 	$(wildcard $(foreach d,kernels engine train export cli,$(d)/*.py $(d)/*/*.py))
 DEMO := demo
 

@@ -103,7 +103,7 @@ def draw_figures(
     wanted = [index for index, one in enumerate(found) if one.run.picked]
     wanted = wanted[: max(0, room // LEAST)]
     drawn: dict[int, Drawn] = {}
-    pencil = _Pencil()
+    pencil, slack = _Pencil(), room // 100
     for done, index in enumerate(wanted):
         if told is not None:
             told(found[index].run.name, done, len(wanted))
@@ -111,7 +111,7 @@ def draw_figures(
         one = _draw(found[index], classes, count, share, elsewhere, pencil)
         if one.figure is not None:
             room -= _bytes(one.figure)
-            if room < 0 and drawn:
+            if room < -slack and drawn:
                 break
         drawn[index] = one
     return drawn
@@ -178,11 +178,12 @@ def _figure(
             for diameter in classes.diameters
         ]
     )
+    enough = min(GOOD, pencil.expected(volume.shape[1:]))
     for many in range(count, 0, -1):
         middles = slices.middles(depth, many)
         cut = _cut(found, radii, middles)
         left = share - len(cut) * BYTES_A_PICK
-        if left >= len(middles) * GOOD:
+        if left >= len(middles) * enough:
             break
     pictures = []
     for done, middle in enumerate(middles):
@@ -217,10 +218,16 @@ def _numbers(found: Found, rows: NDArray[np.intp]) -> Iterator[int]:
 
 
 class _Pencil:
-    """Encodes slices, and remembers how large the last could be."""
+    """Encodes slices, and remembers how large the last could be and what it took."""
 
     def __init__(self) -> None:
         self._edge = EDGE
+        self._rate = 0.5  # bytes a pixel
+
+    def expected(self, size: tuple[int, int]) -> int:
+        """Guess the bytes of a plane (y, x) that is drawn as large as it can be."""
+        shrink = min(1.0, EDGE / max(size))
+        return int(size[0] * size[1] * shrink**2 * self._rate * 1.1)
 
     def draw(self, plane: NDArray[np.float32], most: int) -> str:
         """Encode a plane in about `most` bytes, or as small as it makes sense."""
@@ -232,6 +239,8 @@ class _Pencil:
                 break
             edge = max(LEAST_EDGE, min(edge - 1, _fitting(edge, len(address), most)))
         self._edge = min(EDGE, max(LEAST_EDGE, _fitting(edge, len(address), most)))
+        shrink = min(1.0, edge / max(plane.shape))
+        self._rate = len(address) / (plane.size * shrink**2)
         return address
 
 
