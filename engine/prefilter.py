@@ -97,6 +97,7 @@ class FilteredVolume:
         self._source.widen(self._far - self._near + 1)
 
     def _fill(self, z0: int, z1: int, out: NDArray[np.float32]) -> None:
+        self._find_pivot()  # now: it must not come between reads that go on in z
         for z in range(z0, z1):
             self._look(z)
             plane = out[z - z0]
@@ -119,19 +120,22 @@ class FilteredVolume:
         first = min(max(first, 0), depth - 1)
         self._source.read(first, min(z + self._far + 1, depth))
 
+    def _find_pivot(self) -> None:
+        if self._pivot is None:
+            depth, height, width = self.shape
+            middle = self._source.read(depth // 2, depth // 2 + 1)[0]
+            pivot = float(middle[height // 2, width // 2])
+            if not math.isfinite(pivot):
+                raise not_finite(self._source, depth // 2, middle)
+            self._pivot = pivot
+
     def _plane_of(self, z: int) -> NDArray[np.float32]:
         """Give a plane of the source from the pivot on.
 
         Large means would cost Fourier transforms of 32 bits their digits.
         """
-        if self._pivot is None:
-            depth, height, width = self.shape
-            middle = self._source.read(depth // 2, depth // 2 + 1)
-            self._pivot = float(middle[0, height // 2, width // 2])
-            if not math.isfinite(self._pivot):
-                raise not_finite(self._source, depth // 2, middle[0])
         stored = self._source.read(z, z + 1)[0]
-        moved = np.subtract(stored, self._pivot, dtype=np.float64)
+        moved = np.subtract(stored, self._pivot or 0.0, dtype=np.float64)
         plane: NDArray[np.float32] = moved.astype(np.float32)
         if not np.isfinite(plane).all():
             raise not_finite(self._source, z, stored)

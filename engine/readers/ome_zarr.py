@@ -7,6 +7,7 @@ Source: "Next-generation file formats (NGFF)", https://ngff.openmicroscopy.org/0
 The only module that imports zarr, fsspec and aiohttp.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
+from dep.engine.readers.blosc import is_cut_short
 from dep.engine.readers.chunks import Box, ChunkStore, planes_of
 from dep.engine.readers.files import is_file
 from dep.engine.readers.header import Header, Level, Wish, check_voxels, three_axes
@@ -157,7 +159,7 @@ def _image(
         return image, {name: node}, name
     image = read_multiscales(label, node.attrs.asdict())
     if image is None:
-        return None, {"": _only_array(label, node)}, ""
+        return None, {"": _only_array(label)}, ""
     arrays: dict[str, zarr.Array[Any]] = {}
     for path in image.paths:
         try:
@@ -204,21 +206,22 @@ def _image_at(label: str) -> Multiscales | None:
     return read_multiscales(label, node.attrs.asdict())
 
 
-def _only_array(label: str, group: "zarr.Group") -> "zarr.Array[Any]":
+def _only_array(label: str) -> "zarr.Array[Any]":
     """Take the only volume of a group that is no image."""
     import zarr
 
-    members: list[tuple[str, Any]] = []
-    if group.store.supports_listing:
-        members = sorted(group.members())
+    names: list[str] = []  # servers do not list
+    if not is_url(label):
+        inside = sorted(Path(label).iterdir())
+        names = [folder.name for folder in inside if is_zarr(folder)]
+    members = [_node(f"{label}/{name}") for name in names]
     volumes = [
         one
-        for _, one in members
+        for one in members
         if isinstance(one, zarr.Array) and sum(length > 1 for length in one.shape) == 3
     ]
     if len(volumes) == 1:
         return volumes[0]
-    names = [name for name, _ in members]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     held = f" It holds {', '.join(names[:SHOWN])}{more}." if names else ""
     message = (
@@ -246,6 +249,7 @@ def _loader(
         index: list[slice | int] = [0] * len(array.shape)
         for axis, part in zip(axes, box, strict=True):
             index[axis] = part
+        _check_chunks(label, array, index)
         for attempt in range(1, attempts + 1):
             try:
                 voxels = np.asarray(array[tuple(index)])
@@ -260,6 +264,26 @@ def _loader(
         raise AssertionError
 
     return load
+
+
+def _check_chunks(
+    label: str, array: "zarr.Array[Any]", index: Sequence[slice | int]
+) -> None:
+    """Refuse chunks of a local array that were cut short and would not be noticed."""
+    kinds = [type(codec).__name__ for codec in array.compressors[-1:]]
+    if is_url(label) or array.shards or kinds not in (["Blosc"], ["BloscCodec"]):
+        return
+    ranges = (
+        range(part.start // edge, -(-part.stop // edge))
+        if isinstance(part, slice)
+        else (0,)
+        for part, edge in zip(index, array.chunks, strict=True)
+    )
+    for place in itertools.product(*ranges):
+        chunk = Path(label) / array.metadata.encode_chunk_key(place)
+        if is_cut_short(chunk):
+            message = f"{chunk}: the chunk is cut short. Copy the image again."
+            raise TomogramError(message)
 
 
 def _missing(label: str, array: "zarr.Array[Any]") -> list[str]:

@@ -5,7 +5,7 @@ The only module that imports tifffile.
 
 import math
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # TIFF 6.0: byte order and 42; BigTIFF: 43.
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# What tifffile takes rarer compressions from, LZW among them.
+CODECS = "imagecodecs"
 # The unit of resolution tags; 1 is none.
 RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 # Voxels of a tomogram, Å. Resolution tags outside of it are those of screens.
@@ -44,6 +46,10 @@ def open_tiff(path: Path, stream: IO[bytes]) -> tuple[Header, Planes, list[str]]
         installed.
     """
     tifffile = need("tifffile", "tiff", path, "TIFF files")
+    # tifffile leaves out the pages that a file cut short has lost, without an error.
+    if _loses_pages(stream):
+        reason = "its list of pages goes on beyond its end"
+        raise _damaged(path, ValueError(reason))
     try:
         tiff: TiffFile = tifffile.TiffFile(path)
     except Exception as error:
@@ -119,6 +125,34 @@ def _open(
     return header, planes_of(store), []
 
 
+def _loses_pages(stream: IO[bytes]) -> bool:
+    """Say whether the chain of pages (image file directories) leaves the file.
+
+    Source: TIFF 6.0, section 2, and the design of BigTIFF: the header ends with the
+    place of the first directory, and each directory with that of the next, or 0.
+    """
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    magic = stream.read(4)
+    order: Literal["little", "big"] = "little" if magic[:1] == b"I" else "big"
+    large = 43 in magic[2:]
+    # Bytes of a place, of the number of entries, and of an entry.
+    place, count, entry = (8, 8, 20) if large else (4, 2, 12)
+    at = 8 if large else 4  # where the place of the first directory stands
+    seen = set()
+    while True:
+        stream.seek(at)
+        start = int.from_bytes(stream.read(place), order)
+        if start == 0 or start in seen:
+            return False
+        seen.add(start)
+        stream.seek(start)
+        entries = int.from_bytes(stream.read(count), order)
+        at = start + count + entries * entry
+        if at + place > size:
+            return True
+
+
 def _series(path: Path, tiff: "TiffFile") -> "TiffPageSeries":
     if not tiff.series:
         message = f"{path}: a TIFF file without images"
@@ -177,6 +211,11 @@ def _ome_edges(xml: str) -> tuple[tuple[float, float, float], str]:
 
 
 def _damaged(path: Path, error: Exception) -> TomogramError:
+    if CODECS in str(error):
+        return TomogramError(
+            f"{path}: this compression needs {CODECS}, which is not installed: "
+            f"pip install {CODECS} ({error})"
+        )
     return TomogramError(
         f"{path}: not a TIFF file that can be read ({error}). It may be damaged or cut "
         "short: copy it again, or wait until it is written."
