@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import DepError, PicksError
-from dep.engine.formats import endings, read_rows
+from dep.engine.formats import endings, may_hold_coordinates, read_rows
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.table import Table
 from dep.engine.readers.header import Header
@@ -115,7 +115,7 @@ def discover(folder: Path) -> Found:
         msg = f"{folder}: no tomograms ({' '.join(TOMOGRAM_SUFFIXES)}) in this folder"
         raise ConfigError("\n  ".join([msg, *found.remarks]))
     for path in files:
-        if path.name.lower().endswith(TABLES) and path.is_file():
+        if path.is_file() and may_hold_coordinates(path):
             _attach(path, headers, found)
     if not found.annotations:
         msg = (

@@ -12,7 +12,13 @@ from dep.engine.formats.files import (
     write_picks,
 )
 from dep.engine.formats.format import Conventions, Format, Holds
-from dep.engine.formats.registry import FORMATS, endings, format_of, lacks
+from dep.engine.formats.registry import (
+    FORMATS,
+    endings,
+    format_of,
+    lacks,
+    may_hold_coordinates,
+)
 
 __all__ = [
     "FORMATS",
@@ -23,6 +29,7 @@ __all__ = [
     "endings",
     "format_of",
     "lacks",
+    "may_hold_coordinates",
     "read_picks",
     "read_rows",
     "read_table",

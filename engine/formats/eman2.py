@@ -137,6 +137,9 @@ def read(path: Path, frame: Frame) -> Table:
         Not JSON, or a field that is missing or of another kind; names it.
     """
     info = document(path, path.read_text(encoding="utf-8-sig"))
+    if "boxes_3d" not in info:
+        message = f"{path}: no boxes_3d, which EMAN2's info files with picks have"
+        raise PicksError(message)
     names = _classes(path, info)
     xyz: list[tuple[float, ...]] = []
     labels: list[str] = []

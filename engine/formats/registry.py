@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from dep.engine.picks import Picks
 
 HEAD = 65536  # bytes of a file by which its format is told
+COMMON = (".json", ".xml")  # endings of files of many kinds besides
 
 FORMATS: dict[str, Format] = {
     "relion5": relion5.FORMAT,
@@ -154,6 +155,25 @@ def endings() -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(ending for one in FORMATS.values() for ending in one.endings)
     )
+
+
+def may_hold_coordinates(path: Path) -> bool:
+    """Tell files that are worth reading from what else lies in a folder.
+
+    By their ending; of those that files of all kinds have, by what they hold.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    fitting = _of_ending(path)
+    if path.suffix.lower() not in COMMON:
+        return bool(fitting)
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+    known = (FORMATS[name].recognise for name in fitting)
+    return any(recognise is not None and recognise(head) for recognise in known)
 
 
 def _of_ending(path: Path) -> list[str]:

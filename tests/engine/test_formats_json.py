@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from dep.engine import ClassInfo, Picks, PicksError
-from dep.engine.formats import Conventions, LossWarning, write_picks
+from dep.engine.formats import (
+    Conventions,
+    LossWarning,
+    may_hold_coordinates,
+    write_picks,
+)
 
 CLASSES = (
     ClassInfo("1bxn", 122.0),
@@ -74,7 +79,9 @@ class TestEman2:
 
     def test_a_file_of_eman2_s_own_needs_the_tomogram_s_size(self, tmp_path):
         path = tmp_path / "TS_01_info.json"
-        path.write_text('{"apix_unbin": 5.0, "boxes_3d": [[2, 4, -6, "manual", 0, 0]]}')
+        path.write_text(
+            '{"boxes_3d": [], "apix_unbin": 5.0, "boxes_3d": [[2, 4, -6, "manual", 0, 0]]}'
+        )
         found = Picks.read(path, shape=(51, 101, 100), voxel_size=10.0)
         np.testing.assert_array_equal(found.xyz, [[51, 52, 22]])
         with pytest.raises(PicksError, match="from the tomogram's centre"):
@@ -139,13 +146,35 @@ class TestEman2:
             ('{"boxes_3d": [[1, 2, 3, "m", null]]}', "score: expected a number"),
             ('{"boxes_3d": [[1, 2, 3, "m", 0, 0.5]]}', "class: expected a whole"),
             ('{"boxes_3d": [[1, 2, 3, "m", 0, -1]]}', "class: expected a whole"),
-            ('{"class_list": {"a": {"name": "b"}}}', "expected the number of a class"),
-            ('{"class_list": {"0": {}}}', "name: expected a name, found nothing"),
-            ('{"class_list": {"0": "\\ud800"}}', "name: expected a name"),
-            ('{"apix_unbin": 0}', "apix_unbin: expected ångström above 0"),
-            ('{"apix_unbin": "wide"}', 'apix_unbin: expected a number, found "wide"'),
-            ('{"dep_tomogram": {"size": [1, 2], "voxel_size": 1}}', "whole voxels"),
-            ('{"dep_tomogram": {"size": [1, 2, 3]}}', "voxel_size: expected a number"),
+            ("{}", "no boxes_3d"),
+            (
+                '{"boxes_3d": [], "class_list": {"a": {"name": "b"}}}',
+                "expected the number of a class",
+            ),
+            (
+                '{"boxes_3d": [], "class_list": {"0": {}}}',
+                "name: expected a name, found nothing",
+            ),
+            (
+                '{"boxes_3d": [], "class_list": {"0": "\\ud800"}}',
+                "name: expected a name",
+            ),
+            (
+                '{"boxes_3d": [], "apix_unbin": 0}',
+                "apix_unbin: expected ångström above 0",
+            ),
+            (
+                '{"boxes_3d": [], "apix_unbin": "wide"}',
+                'apix_unbin: expected a number, found "wide"',
+            ),
+            (
+                '{"boxes_3d": [], "dep_tomogram": {"size": [1, 2], "voxel_size": 1}}',
+                "whole voxels",
+            ),
+            (
+                '{"boxes_3d": [], "dep_tomogram": {"size": [1, 2, 3]}}',
+                "voxel_size: expected a number",
+            ),
             ("[" * 100_000, "not JSON"),
         ],
     )
@@ -402,6 +431,26 @@ class TestPortal:
     def test_a_folder_without_picks(self, tmp_path):
         with pytest.raises(PicksError, match="no files of picks in this folder"):
             Picks.read(tmp_path, "portal")
+
+
+def test_other_json_and_xml_files_hold_no_coordinates(tmp_path):
+    files = {
+        "run.json": '{"run_version": 1}',
+        "acquisition.xml": "<MicroscopeImage/>",
+        "picks.json": '{"pickable_object_name": "a"}',
+        "TS_01_info.json": '{"boxes_3d": []}',
+        "TS_01.xml": "<objlist/>",
+        "TS_01.csv": "",
+        "notes.txt": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert [name for name in files if may_hold_coordinates(tmp_path / name)] == [
+        "picks.json",
+        "TS_01_info.json",
+        "TS_01.xml",
+        "TS_01.csv",
+    ]
 
 
 def test_json_files_are_told_by_what_they_hold(tmp_path):
