@@ -79,9 +79,7 @@ class TestEman2:
 
     def test_a_file_of_eman2_s_own_needs_the_tomogram_s_size(self, tmp_path):
         path = tmp_path / "TS_01_info.json"
-        path.write_text(
-            '{"boxes_3d": [], "apix_unbin": 5.0, "boxes_3d": [[2, 4, -6, "manual", 0, 0]]}'
-        )
+        path.write_text('{"apix_unbin": 5.0, "boxes_3d": [[2, 4, -6, "manual", 0, 0]]}')
         found = Picks.read(path, shape=(51, 101, 100), voxel_size=10.0)
         np.testing.assert_array_equal(found.xyz, [[51, 52, 22]])
         with pytest.raises(PicksError, match="from the tomogram's centre"):
