@@ -72,7 +72,7 @@ class FilteredVolume:
         reaches = [one.reach for one in self._smooth] + [0] * self._plain
         self._near, self._far = min(reaches), max(reaches)
         self._window = PlaneWindow(self.shape, self.dtype, self._fill)
-        self._next = 0
+        self._next = -1  # the plane that goes on from the last one
 
     def read(self, z0: int, z1: int) -> NDArray[np.float32]:
         """Give planes z0 to z1 - 1, valid until the next read overwrites them."""
