@@ -97,7 +97,8 @@ def render(
 
 
 def _header(run: Run, title: str) -> Html:
-    status = {"complete": "", "running": "still running"}.get(run.status, run.status)
+    known = {"complete": "", "running": "still running", "failed": "some failed"}
+    status = known.get(run.status, run.status)
     when = words.moment(run.ended or run.started)
     return tag(
         "header",

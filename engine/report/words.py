@@ -21,6 +21,8 @@ SETTINGS = {
     "statistics": "Statistics of the normalisation",
     "mask": "Mask",
     "skip_empty": "Empty tiles skipped",
+    "lowpass": "Low-pass filter",
+    "highpass": "High-pass filter",
     "precision": "Precision",
 }
 
@@ -40,6 +42,8 @@ CARD = {
 _UNITS = {
     "t_dist": "voxels",
     "voxel_size": "Å",
+    "lowpass": "Å",
+    "highpass": "Å",
     "label_diameter": "voxels",
     "tile": "voxels",
     "margin": "voxels",
