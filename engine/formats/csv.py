@@ -6,6 +6,7 @@ optional or ignored. So the truth tables of simulated data are read as well. Whe
 one class is in question, the rows need not say it.
 """
 
+import contextlib
 import csv
 from collections.abc import Sequence
 from io import StringIO
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dep.engine.errors import PicksError
-from dep.engine.formats.fields import number, whole
+from dep.engine.formats.fields import LARGEST, number, whole
 from dep.engine.formats.format import Conventions, Files, Format, Holds
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.rows import format_rows
@@ -62,28 +64,117 @@ def read(path: Path, frame: Frame) -> Table:
         Missing columns, a row of another length, or a field that is no number.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.reader(stream, skipinitialspace=True)
-        try:
-            return _read(path, rows, frame)
-        except csv.Error as error:
-            message = f"{path}: line {rows.line_num}: not CSV ({error})"
-            raise PicksError(message) from error
+        text = stream.read()
+    rows = csv.reader(StringIO(text, newline=""), skipinitialspace=True)
+    try:
+        columns = _Columns(path, next(rows, []), frame)
+        fields = _plain_fields(text, len(columns.head))
+        if fields is not None:
+            with contextlib.suppress(ValueError):  # the wrong one is found below
+                return columns.table(fields, frame)
+        return _row_by_row(path, rows, columns, frame)
+    except csv.Error as error:
+        message = f"{path}: line {rows.line_num}: not CSV ({error})"
+        raise PicksError(message) from error
 
 
-def _read(path: Path, rows: "_csv.Reader", frame: Frame) -> Table:
-    head = [name.strip().lower() for name in next(rows, [])]
-    numbered = "class" not in head
-    label = "class_id" if numbered else "class"
-    silent = numbered and label not in head and len(frame.classes or ()) == 1
-    needed = ("x", "y", "z") if silent else (label, "x", "y", "z")
-    missing = [name for name in needed if name not in head]
-    if missing:
-        message = (
-            f"{path}: no column {', '.join(missing)} in the first line "
-            f"({', '.join(head) or 'empty'}); expected {','.join(COLUMNS)}"
+class _Columns:
+    """Which column is which."""
+
+    def __init__(self, path: Path, first: list[str], frame: Frame) -> None:
+        self.head = [name.strip().lower() for name in first]
+        self.numbered = "class" not in self.head
+        self.label = "class_id" if self.numbered else "class"
+        self.silent = (
+            self.numbered
+            and self.label not in self.head
+            and len(frame.classes or ()) == 1
         )
-        raise PicksError(message)
-    at = {name: head.index(name) for name in {*COLUMNS, label} if name in head}
+        needed = ("x", "y", "z") if self.silent else (self.label, "x", "y", "z")
+        missing = [name for name in needed if name not in self.head]
+        if missing:
+            message = (
+                f"{path}: no column {', '.join(missing)} in the first line "
+                f"({', '.join(self.head) or 'empty'}); expected {','.join(COLUMNS)}"
+            )
+            raise PicksError(message)
+        self.at = {
+            name: self.head.index(name)
+            for name in {*COLUMNS, self.label}
+            if name in self.head
+        }
+
+    def table(self, fields: list[str], frame: Frame) -> Table:
+        """Take columns from the fields of all rows, one after another.
+
+        Raises
+        ------
+        ValueError
+            A field that is not what its column holds.
+        """
+        width = len(self.head)
+        many = len(fields) // width
+
+        def numbers(name: str) -> NDArray[np.float64]:
+            values = np.array(fields[self.at[name] :: width], np.float64)
+            if not (np.abs(values) <= LARGEST).all():
+                raise ValueError(name)
+            return values
+
+        labels = ["1"] * many
+        if not self.silent:
+            labels = fields[self.at[self.label] :: width]
+            meaning = {one: one.strip() for one in dict.fromkeys(labels)}
+            if self.numbered:
+                meaning = {one: _whole(text) for one, text in meaning.items()}
+            if not all(meaning.values()):
+                raise ValueError(self.label)
+            labels = [meaning[one] for one in labels]
+        names = [""] * many
+        if "tomogram" in self.at:
+            names = fields[self.at["tomogram"] :: width]
+            if any(one.startswith(" ") for one in dict.fromkeys(names)):
+                names = [one.lstrip(" ") for one in names]  # skipinitialspace
+        return Table(
+            np.stack([numbers(name) for name in "xyz"], axis=1),
+            labels,
+            numbers("score") if "score" in self.at else np.ones(many),
+            names,
+            frame,
+            self.numbered,
+        )
+
+
+def _whole(text: str) -> str:
+    value = float(text)
+    if not abs(value) <= LARGEST or value != int(value):
+        raise ValueError(text)
+    return str(int(value))
+
+
+def _plain_fields(text: str, width: int) -> list[str] | None:
+    """Give the fields after the first line of CSV without quotes or empty lines.
+
+    None where it is not as plain as that, and has to be read row by row.
+    """
+    if '"' in text or "\r" in text or width < 2:
+        return None
+    start = text.find("\n") + 1
+    if not start or start == len(text):
+        return None
+    body = text[start:] if text.endswith("\n") else text[start:] + "\n"
+    signs = np.frombuffer(body.encode(), np.uint8)
+    commas, ends = np.flatnonzero(signs == ord(",")), np.flatnonzero(signs == ord("\n"))
+    before = np.searchsorted(commas, ends)
+    if (np.diff(before, prepend=0) != width - 1).any():
+        return None
+    return body[:-1].replace("\n", ",").split(",")
+
+
+def _row_by_row(
+    path: Path, rows: "_csv.Reader", columns: _Columns, frame: Frame
+) -> Table:
+    at = columns.at
     xyz: list[tuple[float, float, float]] = []
     labels: list[str] = []
     scores: list[float] = []
@@ -92,13 +183,16 @@ def _read(path: Path, rows: "_csv.Reader", frame: Frame) -> Table:
         if not any(row):
             continue
         where = f"line {rows.line_num}"
-        if len(row) != len(head):
-            message = f"{path}: {where}: expected {len(head)} fields, found {len(row)}"
+        if len(row) != len(columns.head):
+            message = (
+                f"{path}: {where}: expected {len(columns.head)} fields, found "
+                f"{len(row)}"
+            )
             raise PicksError(message)
         x, y, z = (number(path, f"{where}, {name}", row[at[name]]) for name in "xyz")
         xyz.append((x, y, z))
-        text = "1" if silent else row[at[label]].strip()
-        if numbered:
+        text = "1" if columns.silent else row[at[columns.label]].strip()
+        if columns.numbered:
             text = str(whole(path, f"{where}, class_id", text))
         elif not text:
             message = f"{path}: {where}, class: expected a name, found nothing"
@@ -114,7 +208,7 @@ def _read(path: Path, rows: "_csv.Reader", frame: Frame) -> Table:
         np.array(scores, np.float64),
         tomograms,
         frame,
-        numbered,
+        columns.numbered,
     )
 
 

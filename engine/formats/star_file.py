@@ -18,8 +18,9 @@ from dep.engine.formats.fields import LARGEST, number, whole
 
 LONG = 100_000  # characters of a loop from which on it is split here
 EXACT = 2.0**53  # whole numbers below it are exact as float64
-_HEAD = re.compile(r"^[ \t]*loop_[ \t]*\n((?:[ \t]*_\S[^\n]*\n)+)", re.M)
-_END = re.compile(r"^[ \t]*(?:data_|loop_|save_|global_|stop_|_|#|;)", re.M | re.I)
+_HEAD = re.compile(r"loop_[ \t]*\n((?:[ \t]*_\S[^\n]*\n)+)")
+# Where a loop may end; its words are looked through for others, indented ones.
+_ENDS = ("\ndata_", "\nloop_", "\nsave_", "\n_", "\n#")
 # Comments and blank lines, then what may follow a loop.
 _AFTER = re.compile(r"(?:\s|#[^\n]*(?:\n|\Z))*(?:\Z|data_|loop_|save_|_)", re.I)
 # What makes a loop more than words between blanks, or ends it in the middle of a line.
@@ -188,18 +189,21 @@ def _shortened(text: str, long: int) -> tuple[str, dict[tuple[str, ...], list[st
     bodies: dict[tuple[str, ...], list[str]] = {}
     kept: list[str] = []
     done = 0
-    for head in _HEAD.finditer(text):
-        start = head.end()
-        if start < done:
+    at = -1
+    while (at := text.find("loop_", at + 1)) >= 0:
+        head = _HEAD.match(text, at)
+        if head is None or text[text.rfind("\n", 0, at) + 1 : at].strip():
             continue
-        found = _END.search(text, start)
-        end = found.start() if found else len(text)
+        start = at = head.end()
+        ends = (text.find(one, start - 1) for one in _ENDS)
+        end = min((one + 1 for one in ends if one >= 0), default=len(text))
         if (
             end - start < long
             or any(text.find(one, start, end) >= 0 for one in _NOT_PLAIN)
             or not _AFTER.match(text, end)
         ):
             continue
+        at = end - 1
         tags = tuple(
             line.split()[0].removeprefix("_") for line in head.group(1).splitlines()
         )

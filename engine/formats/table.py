@@ -185,27 +185,31 @@ def _invent(path: Path, rows: Table) -> tuple[ClassInfo, ...]:
     """Make a class table of what a file holds; diameters are unknown."""
     if not rows.numbered:
         return tuple(ClassInfo(name, 0.0) for name in dict.fromkeys(rows.label))
-    most = max(_numbers(path, rows, MAX_CLASSES), default=0)
+    most = int(_numbers(path, rows, MAX_CLASSES).max(initial=0))
     return tuple(ClassInfo(str(number), 0.0) for number in range(1, most + 1))
 
 
-def _numbers(path: Path, rows: Table, most: int) -> list[int]:
+def _numbers(path: Path, rows: Table, most: int) -> NDArray[np.int32]:
     """Read labels as class numbers, from 1 to `most`."""
-    numbers = [int(label) for label in rows.label]
-    for row, found in enumerate(numbers, start=1):
-        if not 1 <= found <= most:
-            # A float of 30 digits is a whole number too: shown shorter.
-            shown = found if abs(found) < 1e9 else f"{found:.3g}"
-            message = f"{path}: class {shown} in row {row}, expected 1 to {most}"
-            raise PicksError(message)
-    return numbers
+    numbers = list(map(int, rows.label))
+    if numbers and not 1 <= min(numbers) <= max(numbers) <= most:
+        row, found = next(
+            (row, one)
+            for row, one in enumerate(numbers, start=1)
+            if not 1 <= one <= most
+        )
+        # A float of 30 digits is a whole number too: shown shorter.
+        shown = found if abs(found) < 1e9 else f"{found:.3g}"
+        message = f"{path}: class {shown} in row {row}, expected 1 to {most}"
+        raise PicksError(message)
+    return np.array(numbers, np.int32)
 
 
 def _class_ids(
     path: Path, rows: Table, classes: tuple[ClassInfo, ...]
 ) -> NDArray[np.int32]:
     if rows.numbered:
-        return np.array(_numbers(path, rows, len(classes)), np.int32)
+        return _numbers(path, rows, len(classes))
     table = {one.name: number for number, one in enumerate(classes, start=1)}
     try:
         return np.array([table[name] for name in rows.label], np.int32)

@@ -1,0 +1,262 @@
+"""`dep convert`: any format to any other, and what changes on the way is asked for."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dep.engine import ClassInfo, Picks
+from dep.engine.formats import FORMATS, Conventions, write_picks
+
+CLASSES = (ClassInfo("ribosome", 250.0), ClassInfo("proteasome", 150.0))
+SHAPE, SIZE, PIXEL = (60, 91, 100), 10.0, 2.5
+TOMOGRAMS = """
+data_global
+
+loop_
+_rlnTomoName #1
+_rlnTomoTiltSeriesPixelSize #2
+_rlnTomoTomogramBinning #3
+_rlnTomoSizeX #4
+_rlnTomoSizeY #5
+_rlnTomoSizeZ #6
+_rlnTomoReconstructedTomogram #7
+_rlnVoltage #8
+_rlnSphericalAberration #9
+_rlnAmplitudeContrast #10
+_rlnOpticsGroupName #11
+TS_01 2.5 4 402 364 240 Reconstruct/rec_TS_01.mrc 300 2.7 0.07 session1
+TS_02 2.5 4 402 364 240 Reconstruct/rec_TS_02.mrc 300 2.7 0.07 session1
+"""
+
+
+def picks_of(name="TS_01", n=6, **changes):
+    rng = np.random.default_rng(n)
+    values = {
+        "xyz": rng.uniform(0, 59, (n, 3)),
+        "class_id": 1 + np.arange(n) % 2,
+        "score": np.linspace(1, 0.1, n),
+        "classes": CLASSES,
+        "tomogram": name,
+        "shape": SHAPE,
+        "voxel_size": SIZE,
+    }
+    return Picks(**{**values, **changes})
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder to work in, with one CSV of two tomograms."""
+    monkeypatch.chdir(tmp_path)
+    write_picks([picks_of(), picks_of("TS_02", 4)], tmp_path / "both.csv")
+    return tmp_path
+
+
+def test_from_every_format_to_every_other(dep, here):
+    how = Conventions(pixel_size=PIXEL, box=8)
+    frame = ("--shape", "100,91,60", "--voxel-size", SIZE, "--pixel-size", PIXEL)
+    for form, one in FORMATS.items():
+        write_picks([picks_of()], one.target_of(here / form, "TS_01"), form, how)
+        source = one.target_of(here / form, "TS_01")
+        words = ("--from", form, *frame, "--tomogram", "TS_01")
+        outcome = dep("convert", source, here / f"{form}.csv", *words)
+        assert outcome.status == 0, outcome.err
+        found = Picks.read(here / f"{form}.csv")
+        assert (len(found), found.tomogram) == (6, "TS_01")
+        for axis in range(3):
+            np.testing.assert_allclose(
+                np.sort(found.xyz[:, axis]),
+                np.sort(picks_of().xyz[:, axis]),
+                atol=2e-3,
+            )
+        target = one.target_of(here / "again" / form, "TS_01")
+        words = ("--to", form, "--box", 8, *frame)
+        outcome = dep("convert", here / f"{form}.csv", target, *words)
+        assert outcome.status == 0, outcome.err
+        assert target.exists()
+
+
+class TestRelion5:
+    def test_optimisation_set_optics_and_the_unbinned_centre(self, dep, here):
+        """402 unbinned pixels are 100.5 voxels: the centre is not that of 100."""
+        (here / "tomograms.star").write_text(TOMOGRAMS)
+        words = ("--tomograms", "tomograms.star")
+        outcome = dep("convert", "both.csv", "particles.star", *words)
+        assert (outcome.status, outcome.err) == (0, "")
+        import starfile
+
+        blocks = starfile.read(here / "particles.star", always_dict=True)
+        assert list(blocks) == ["optics", "particles"]
+        assert list(blocks["optics"]["rlnTomoTiltSeriesPixelSize"]) == [PIXEL]
+        first = blocks["particles"].iloc[0]
+        assert first["rlnTomoName"] == "TS_01"
+        x = picks_of().xyz[0, 0]
+        wanted = (x * 4 - 402 / 2) * PIXEL
+        assert first["rlnCenteredCoordinateXAngst"] == pytest.approx(wanted, abs=0.01)
+        whole = (here / "optimisation_set.star").read_text()
+        assert "_rlnTomoParticlesFile   particles.star" in whole
+        assert "_rlnTomoTomogramsFile   tomograms.star" in whole
+        # And back, by the set alone, stripped of what dep itself remembers.
+        text = (here / "particles.star").read_text()
+        kept = [line for line in text.splitlines() if not line.startswith("# dep")]
+        (here / "particles.star").write_text("\n".join(kept) + "\n")
+        assert dep("convert", "optimisation_set.star", "back.csv").status == 0
+        back = Picks.read(here / "back.csv", tomogram="TS_01")
+        np.testing.assert_allclose(back.xyz, picks_of().xyz, atol=2e-3)
+
+    def test_files_named_as_relion_reconstructed_them(self, dep, here):
+        (here / "tomograms.star").write_text(TOMOGRAMS)
+        picks_of("rec_TS_01").write(here / "rec_TS_01.csv")
+        words = ("--tomograms", "tomograms.star")
+        assert dep("convert", "rec_TS_01.csv", "a.star", *words).status == 0
+        assert Picks.read(here / "a.star").tomogram == "TS_01"
+        picks_of("other").write(here / "other.csv")
+        words = (*words, "--shape", "100,91,60", "--voxel-size", SIZE)
+        outcome = dep("convert", "other.csv", "b.star", *words)
+        assert "tomograms.star: has no tomogram other; give" in outcome.err
+
+    @pytest.mark.parametrize(
+        ("centre", "origin"), [("half", 45.5), ("floor", 45.0), ("middle", 45.0)]
+    )
+    def test_the_centre_is_the_one_asked_for(self, dep, here, centre, origin):
+        """Of 91 voxels along y."""
+        frame = ("--shape", "100,91,60", "--voxel-size", SIZE)
+        picks_of(n=1, xyz=[[0, 20, 0]]).write(here / "a.csv")
+        assert dep("convert", "a.csv", "a.star", *frame, "--centre", centre).status == 0
+        row = (here / "a.star").read_text().splitlines()[-2].split()
+        assert float(row[2]) == pytest.approx((20 - origin) * SIZE)
+        words = ("--from-centre", centre)
+        assert dep("convert", "a.star", "b.csv", *words).status == 0
+        np.testing.assert_allclose(Picks.read(here / "b.csv").xyz, [[0, 20, 0]])
+
+
+class TestScale:
+    def test_relion4_counts_in_unbinned_pixels(self, dep, here):
+        frame = ("--voxel-size", SIZE, "--tomogram", "TS_01")
+        words = ("--to", "relion4", "--binning", 4, *frame)
+        assert dep("convert", "both.csv", "a.star", *words).status == 0
+        row = (here / "a.star").read_text().splitlines()[-2].split()
+        assert float(row[1]) == pytest.approx(picks_of().xyz[-1, 0] * 4, abs=2e-3)
+        text = (here / "a.star").read_text()
+        (here / "a.star").write_text(text.split("\n", 1)[1])  # without our comment
+        unbinned = Picks.read(here / "a.star")
+        assert unbinned.voxel_size == PIXEL
+        np.testing.assert_allclose(unbinned.xyz, picks_of().xyz * 4, atol=2e-3)
+        binned = Picks.read(here / "a.star", voxel_size=SIZE)
+        np.testing.assert_allclose(binned.xyz, picks_of().xyz, atol=2e-3)
+
+    def test_without_the_unbinned_pixel_size_it_is_refused(self, dep, here):
+        outcome = dep("convert", "both.csv", "a.star", "--to", "relion4")
+        assert outcome.status == 1
+        assert "TS_01: RELION 4 counts in unbinned pixels" in outcome.err
+        assert not (here / "a.star").exists()
+
+    def test_another_binning(self, dep, here):
+        words = ("--voxel-size", SIZE, "--to-voxel-size", 5, "--tomogram", "TS_01")
+        assert dep("convert", "both.csv", "a.csv", *words).status == 0
+        found = Picks.read(here / "a.csv")
+        np.testing.assert_allclose(found.xyz, picks_of().xyz * 2, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("--flip", "y"), [1, 91 - 1 - 2, 3]),
+        (("--flip", "x,z"), [100 - 1 - 1, 2, 60 - 1 - 3]),
+        (("--swap-yz",), [1, 3, 2]),
+        (("--swap-yz", "--flip", "z"), [1, 3, 91 - 1 - 2]),
+    ],
+)
+def test_axes_are_exchanged_and_mirrored(dep, here, words, wanted):
+    picks_of(n=1, xyz=[[1, 2, 3]]).write(here / "a.csv")
+    words = ("--shape", "100,91,60", *words)
+    assert dep("convert", "a.csv", "b.csv", *words).status == 0
+    np.testing.assert_allclose(Picks.read(here / "b.csv").xyz, [wanted])
+    assert dep("convert", "a.csv", "c.csv", "--flip", "y").status == 1  # which size?
+
+
+class TestNames:
+    def test_rules_and_a_table(self, dep, here):
+        (here / "names.csv").write_text("TS_02,Position_2\n")
+        words = ("--rename", "TS_*=lab_*", "--names", "names.csv")
+        assert dep("convert", "both.csv", "a.csv", *words).status == 0
+        text = (here / "a.csv").read_text()
+        assert "lab_01," in text
+        assert "Position_2," in text
+        assert "TS_" not in text
+
+    @pytest.mark.parametrize("rule", ["TS_01", "=b", "a=", "a*b*=c", "a=b*"])
+    @pytest.mark.usefixtures("here")
+    def test_rules_that_are_none(self, dep, rule):
+        outcome = dep("convert", "both.csv", "a.csv", "--rename", rule)
+        assert outcome.status == 1
+        assert "--rename: " in outcome.err
+
+    def test_a_folder_gets_a_file_for_each_tomogram(self, dep, here):
+        assert dep("convert", "both.csv", "out", "--to", "coords").status == 0
+        assert sorted(path.name for path in (here / "out").iterdir()) == [
+            "TS_01.coords",
+            "TS_02.coords",
+        ]
+        outcome = dep("convert", "both.csv", "out.coords")
+        assert outcome.status == 1
+        assert "holds one tomogram a file" in outcome.err
+
+    def test_warp_finds_its_tilt_series(self, dep, here):
+        assert dep("convert", "both.csv", "a.star", "--to", "warp").status == 0
+        assert "_rlnMicrographName" in (here / "a.star").read_text()
+        assert "TS_01.tomostar " in (here / "a.star").read_text()
+        assert Picks.read(here / "a.star", tomogram="TS_02").tomogram == "TS_02"
+
+
+@pytest.mark.usefixtures("here")
+def test_losses_are_said_once(dep):
+    outcome = dep("convert", "both.csv", "out", "--to", "coords")
+    assert outcome.err.count("has no place for scores") == 1
+    assert "by number only (1 = ribosome, 2 = proteasome)" in outcome.err
+    outcome = dep("convert", "both.csv", "all_motl.star", "--json")
+    document = json.loads(outcome.out)
+    assert document["format"] == "stopgap"
+    (one,) = document["written"]
+    assert (one["picks"], one["tomograms"]) == (10, 2)
+    assert "tomograms by number only (1 = TS_01, 2 = TS_02)" in one["losses"][1]
+
+
+def test_choosing(dep, here):
+    words = ("--keep", "ribosome", "--min-score", 0.3, "--tomogram", "TS_01")
+    assert dep("convert", "both.csv", "a.csv", *words).status == 0
+    found = Picks.read(here / "a.csv")
+    assert set(found.class_names) == {"ribosome"}
+    assert found.score.min() >= 0.3
+    outcome = dep("convert", "both.csv", "b.csv", "--keep", "virus")
+    assert outcome.status == 1
+    assert "no class virus; there are ribosome, proteasome" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("both.csv",), 2, "expected IN... OUT"),
+        (("none.csv", "a.star"), 1, "none.csv: no such file"),
+        (("both.csv", "a.txt"), 1, "no coordinate format goes with the suffix '.txt'"),
+        (("both.csv", "a.star", "--to", "xml"), 2, "unknown format 'xml'"),
+        (("both.csv", "both.csv"), 2, "exists already; replace with --overwrite"),
+        (("both.csv", "a.star", "--centre", "left"), 2, "--centre: expected half"),
+        (("both.csv", "a.star", "--flip", "w"), 2, "--flip: expected some of x, y, z"),
+        (("both.csv", "a.star", "--voxel-size", "0"), 2, "--voxel-size: expected"),
+        (("both.csv", "a.star", "--optics", "300"), 2, "--optics: expected voltage"),
+        (("both.csv", "a.star", "--classes", "a=b"), 2, "--classes: expected NAME"),
+        ((".", "a.star"), 1, "RELION 5 needs the tomogram's shape"),
+    ],
+)
+def test_wrong_use(dep, here, words, status, said):
+    outcome = dep("convert", *words)
+    assert outcome.status == status
+    assert said in outcome.err
+    assert not (here / "a.star").exists()
+
+
+def test_the_formats_are_listed(dep):
+    outcome = dep("convert", "x", "--from", "?")
+    assert outcome.status == 0
+    assert all(f"\n{form} " in f"\n{outcome.out}" for form in FORMATS)
