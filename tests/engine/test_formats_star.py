@@ -168,7 +168,7 @@ def test_the_error_of_a_long_loop_names_its_row(tmp_path):
     path = tmp_path / "a.star"
     head = "data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
     path.write_text(head + "1.0 2.0 3.0\n" * 20_000 + "1 2 c\n")
-    with pytest.raises(PicksError, match="row 20001, rlnCoordinateZ: .* found 'c'"):
+    with pytest.raises(PicksError, match=r"row 20001, rlnCoordinateZ: .* found 'c'"):
         read_table(path)
 
 
