@@ -29,6 +29,7 @@ PACKAGES = (
     ("tensorrt-rtx", "gpu-rtx", "picking on a GPU: plans for RTX cards"),
     ("pillow", "picture", "pictures"),
     ("matplotlib", "plots", "pictures of evaluations, training"),
+    ("scipy", "baseline", "dep baseline, dep simulate"),
     ("torch", "train", "training, export"),
     ("onnx", "train", "export"),
     ("onnxscript", "train", "export"),

@@ -229,7 +229,7 @@ def _show_distributions(found: "list[Distribution]") -> None:
             "median",
             "75 %",
             "95 %",
-            "above first",
+            "> first",
             title=metric,
         )
         for one in found:
@@ -238,11 +238,16 @@ def _show_distributions(found: "list[Distribution]") -> None:
                     escape(one.file),
                     "all" if one.class_id is None else str(one.class_id),
                     str(one.particles),
-                    *(f"{value:.5g}" for value in (one.mean, *one.quantiles)),
+                    *map(_short, (one.mean, *one.quantiles)),
                     "" if one.above_first is None else f"{one.above_first:.3f}",
                 )
         console.print(table)
         console.print()
+
+
+def _short(value: float) -> str:
+    """Three decimals, or none where that would be more than seven digits."""
+    return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.0f}"
 
 
 def _show_fsc(result: "FscResult") -> None:
