@@ -139,7 +139,9 @@ def _draw(
     if not words or "\0" in words or not os.path.exists(path):  # noqa: PTH110
         return Drawn(None, (f"no slices: {path} is not there",))
     try:
-        with open_volume(path, found.voxel_size, default_voxel_size=10.0) as volume:
+        with open_volume(
+            path, found.voxel_size, default_voxel_size=10.0, shape=found.shape
+        ) as volume:
             if found.shape is not None and volume.shape != found.shape:
                 size = " x ".join(str(edge) for edge in volume.shape[::-1])
                 return Drawn(
