@@ -16,7 +16,7 @@ from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
 from dep.engine.formats.files import read_rows, with_one_class_table
 from dep.engine.formats.frame import Centre, Frame
-from dep.engine.formats.registry import FORMATS, endings
+from dep.engine.formats.registry import FORMATS, endings, format_to_read
 from dep.engine.formats.table import Table
 from dep.engine.formats.tomogram_names import Renaming
 from dep.engine.picks import Picks
@@ -88,30 +88,43 @@ def find_files(words: Iterable[Path], form: str | None) -> list[Path]:
     """
     found: list[Path] = []
     for word in words:
-        if not word.is_dir() or _is_root(word, form):
+        if not word.is_dir():
             found.append(word)
             continue
-        wanted = FORMATS[form].endings if form else endings()
-        inside = sorted(
-            path
-            for path in word.iterdir()
-            if path.is_file()
-            and not path.name.startswith(".")
-            and path.name.lower().endswith(wanted)
-            and path.name != "run.json"  # of `dep pick`
-        )
+        inside = _inside(word, form)
         kinds = sorted({path.suffix.lower() for path in inside})
-        if len(kinds) > 1:
+        if _is_root(word, form):
+            kinds.append("a folder of picks")
+            inside = [word]
+        if len(kinds) > 1 and not (form and FORMATS[form].folder):
             message = (
-                f"{word}: holds {', '.join(kinds)} files, maybe of the same picks; say "
-                "which to read (--from), or name the files"
+                f"{word}: holds {', '.join(kinds)}, maybe the same picks several "
+                "times; say which to read (--from), or name the files"
             )
             raise PicksError(message)
         if not inside:
+            wanted = FORMATS[form].endings if form else endings()
             message = f"{word}: no coordinates ({' '.join(wanted)}) in this folder"
             raise PicksError(message)
         found += inside
     return found
+
+
+def _inside(folder: Path, form: str | None) -> list[Path]:
+    """List the files of a format, or of any, in a folder."""
+    wanted = FORMATS[form].endings if form else endings()
+    inside = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.name.lower().endswith(wanted)
+        and path.name != "run.json"  # of `dep pick`
+    ]
+    if form is None:
+        return inside
+    # Files of other formats have the same ending.
+    return [path for path in inside if format_to_read(path) == form] or inside
 
 
 def _is_root(path: Path, form: str | None) -> bool:

@@ -209,6 +209,26 @@ class TestNames:
         assert Picks.read(here / "a.star", tomogram="TS_02").tomogram == "TS_02"
 
 
+def test_folders_of_several_formats(dep, here):
+    """One format is chosen by name; files of others with its ending are passed over."""
+    how = Conventions(pixel_size=PIXEL)
+    for form in ("relion4", "stopgap", "csv"):
+        write_picks(
+            [picks_of()], FORMATS[form].target_of(here / "in", "TS_01"), form, how
+        )
+    outcome = dep("convert", "in", "a.csv")
+    assert outcome.status == 1
+    assert "in: holds .csv, .star, maybe the same picks" in outcome.err
+    for form in ("relion4", "stopgap", "csv"):
+        outcome = dep("convert", "in", f"{form}.csv", "--from", form)
+        assert (outcome.status, outcome.err) == (0, "")
+        assert len(Picks.read(here / f"{form}.csv")) == 6
+    write_picks([picks_of()], here / "in", "copick")
+    assert "a folder of picks" in dep("convert", "in", "b.csv").err
+    words = ("--from", "copick", "--voxel-size", SIZE)
+    assert dep("convert", "in", "b.csv", *words).status == 0
+
+
 @pytest.mark.usefixtures("here")
 def test_losses_are_said_once(dep):
     outcome = dep("convert", "both.csv", "out", "--to", "coords")
