@@ -17,7 +17,6 @@ from dep.engine.errors import PicksError
 from dep.engine.formats.fields import LARGEST, number, whole
 
 LONG = 100_000  # characters of a loop from which on it is split here
-EXACT = 2.0**53  # whole numbers below it are exact as float64
 _HEAD = re.compile(r"loop_[ \t]*\n((?:[ \t]*_\S[^\n]*\n)+)")
 # Where a loop may end; its words are looked through for others, indented ones.
 _ENDS = ("\ndata_", "\nloop_", "\nsave_", "\n_", "\n#")
@@ -122,14 +121,15 @@ class StarFile:
             A field that is no whole number.
         """
         words = self.words(loop, tag)
-        values = self._numbers(words, tag)
-        if (np.abs(values) < EXACT).all() and (values == np.floor(values)).all():
-            exact: list[int] = values.astype(np.int64).tolist()
-            return exact
-        return [
-            whole(self.path, f"row {row}, {tag}", word)
-            for row, word in enumerate(words, start=1)
-        ]
+        # Classes and the like: few different words, each read once.
+        meaning: dict[str, int] = {}
+        for word in dict.fromkeys(words):
+            try:
+                meaning[word] = whole(self.path, tag, word)
+            except PicksError:
+                row = words.index(word) + 1
+                whole(self.path, f"row {row}, {tag}", word)
+        return [meaning[word] for word in words]
 
     def _numbers(self, words: list[str], tag: str) -> NDArray[np.float64]:
         try:

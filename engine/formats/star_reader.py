@@ -108,7 +108,8 @@ def _table(
         if file.words(loop, star_text.SCORE)
         else np.ones(many)
     )
-    labels = list(map(str, numbers)) or ["1"] * many
+    shown = {one: str(one) for one in set(numbers)}
+    labels = [shown[one] for one in numbers] or ["1"] * many
     return Table(xyz, labels, scores, names, frame, numbered=True, counting=counting)
 
 

@@ -191,7 +191,8 @@ def _invent(path: Path, rows: Table) -> tuple[ClassInfo, ...]:
 
 def _numbers(path: Path, rows: Table, most: int) -> NDArray[np.int32]:
     """Read labels as class numbers, from 1 to `most`."""
-    numbers = list(map(int, rows.label))
+    meaning = {label: int(label) for label in dict.fromkeys(rows.label)}
+    numbers = [meaning[label] for label in rows.label]
     if numbers and not 1 <= min(numbers) <= max(numbers) <= most:
         row, found = next(
             (row, one)
