@@ -36,11 +36,11 @@ from dep.engine.runtime.choose import open_runtime
 from dep.engine.settings import PickSettings
 from dep.engine.tiles import plan_tiles
 from dep.engine.truth import Truth, read_truth
-from dep.kernels import assemble, available_threads, deduplicate, mp_nms
+from dep.kernels import assemble, deduplicate, mp_nms
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 VALIDATE, TEST = 9, 10
-BANDWIDTHS = (3.0, 4.0, 5.0, 6.0, 8.0)  # voxels
+BANDWIDTHS = (4.0, 5.0, 6.0)  # voxels
 LEAST_SIZES = (1, 10, 20, 40, 60, 80, 100)  # voxels
 
 T = TypeVar("T")
@@ -105,9 +105,7 @@ def clustered(
 ) -> Clusters:
     """Find particles by mean-shift."""
     zyx = np.argwhere(labels > 0)
-    shift = MeanShift(
-        bandwidth=bandwidth, bin_seeding=not every_voxel, n_jobs=available_threads()
-    ).fit(zyx)
+    shift = MeanShift(bandwidth=bandwidth, bin_seeding=not every_voxel).fit(zyx)
     many = len(shift.cluster_centers_)
     votes = np.zeros((many, 256), np.int64)
     np.add.at(votes, (shift.labels_, labels[tuple(zyx.T)]), 1)
