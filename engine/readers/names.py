@@ -1,5 +1,6 @@
 """Which files and folders are tomograms by their names, and what they are called."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from os import PathLike
@@ -22,6 +23,7 @@ FOLDER_SUFFIX = ".zarr"
 
 Location = str | PathLike[str]
 
+_SPACING = re.compile(r"VoxelSpacing\d+(\.\d+)?")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -35,11 +37,20 @@ def tomogram_name(location: Location) -> str:
 
     So do ``TS_01.ome.zarr``, a level of it (``TS_01.zarr/1``), a dataset in a file
     (``TS_01.h5/data``), and addresses of these.
+
+    copick calls the tomograms of all runs alike (``wbp.zarr``) and tells them apart by
+    folders: ``ExperimentRuns/TS_01/VoxelSpacing10.000/wbp.zarr`` is ``TS_01``.
     """
     if is_url(location):
         parts = PurePosixPath(unquote(urlsplit(str(location)).path)).parts
     else:
         parts = Path(location).parts
+        if any(bare_name(part).endswith(FOLDER_SUFFIX) for part in parts):
+            # From within a run's folder too; links keep their names.
+            parts = Path(os.path.abspath(location)).parts  # noqa: PTH100
+    run = _copick_run(parts)
+    if run is not None:
+        return run
     name = parts[-1] if parts else ""
     if not bare_name(name).endswith(TOMOGRAM_SUFFIXES):
         inside = (
@@ -52,6 +63,14 @@ def tomogram_name(location: Location) -> str:
                 name = name[: -len(suffix)]
                 break
     return name
+
+
+def _copick_run(parts: tuple[str, ...]) -> str | None:
+    """Give the run of ``RUN/VoxelSpacing10.000/TYPE.zarr`` or of a level of it."""
+    for run, spacing, image in zip(parts, parts[1:], parts[2:], strict=False):
+        if _SPACING.fullmatch(spacing) and image.lower().endswith(FOLDER_SUFFIX):
+            return run.strip("/") or None
+    return None
 
 
 def is_tomogram_name(name: str, suffixes: tuple[str, ...] = TOMOGRAM_SUFFIXES) -> bool:

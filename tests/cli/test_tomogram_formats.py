@@ -76,6 +76,30 @@ def formats(tmp_path_factory, make_tomogram):
     return folder
 
 
+def test_runs_of_copick_are_picked_at_once(pick, make_tomogram, tmp_path):
+    array = make_tomogram(tmp_path / "same.mrc")
+    project = tmp_path / "project"
+    finer = array.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    images = [
+        write_image(
+            project / "ExperimentRuns" / run / "VoxelSpacing10.000" / "wbp.zarr",
+            [finer, array],
+        )
+        for run in ("TS_01", "TS_02")
+    ]
+    outcome = pick(*images, "--format", "copick", out="project")
+    assert outcome.status == 0, outcome.err
+    for run in ("TS_01", "TS_02"):
+        assert list((project / "ExperimentRuns" / run / "Picks").glob("dep_0_*.json"))
+    record = json.loads((project / "run.json").read_text())
+    assert list(record["tomograms"]) == ["TS_01", "TS_02"]
+    # Two tomograms of one run still exclude each other.
+    other = write_image(images[0].with_name("denoised.zarr"), [finer, array])
+    outcome = pick(images[0], other, out="both")
+    assert outcome.status == 2
+    assert "would both write" in outcome.err
+
+
 SIZED = ("zarr4.zarr", "zarr5.ome.zarr", "eman2.hdf", "imagej.tif")
 BARE = ("packed.tif", "numpy.npy", "em.em")
 
