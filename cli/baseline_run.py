@@ -45,7 +45,7 @@ def run(
         message = "--overwrite and --resume exclude each other"
         raise UsageError(message)
     patterns = patterns_of(outputs["formats"], outputs["picture"])
-    jobs = plan(find_tomograms([Path(one) for one in tomograms]), out, patterns)
+    jobs = plan(find_tomograms(tomograms), out, patterns)
     check_folder(out)
     record = RunLog(out / NAME, ("dep", *sys.argv[1:]))
     identity = {

@@ -25,6 +25,9 @@ from dep.kernels import available_threads, deduplicate
 
 MEMORY = 900  # MiB
 STAGE = "filter"
+# Of images of several levels the one that `dep pick` takes for its own models, so that
+# picks of both count the same voxels.
+NEAR = 10.0  # Å
 Settings = DogSettings | TemplateSettings
 
 
@@ -97,7 +100,8 @@ def pick_baseline(
     Parameters
     ----------
     tomogram : path or array (z, y, x)
-        See `open_volume`; an array needs ``reading.voxel_size``.
+        See `open_volume`; an array needs ``reading.voxel_size``. Of several levels the
+        one that serves 10 Å best, unless a voxel size is given.
     settings : DogSettings or TemplateSettings
         Which baseline, and how.
     reading : Reading, optional
@@ -123,7 +127,8 @@ def pick_baseline(
     """
     need_scipy()
     reading = reading or Reading()
-    with open_volume(tomogram, reading.voxel_size, name=name) as volume:
+    near = NEAR if reading.voxel_size is None else None
+    with open_volume(tomogram, reading.voxel_size, name=name, near=near) as volume:
         if progress is not None:
             progress(0, 1, STAGE)
         try:

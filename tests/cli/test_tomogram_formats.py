@@ -100,6 +100,24 @@ def test_runs_of_copick_are_picked_at_once(pick, make_tomogram, tmp_path):
     assert "would both write" in outcome.err
 
 
+def test_a_baseline_reads_the_level_that_models_pick(dep, formats, tmp_path):
+    pytest.importorskip("scipy")
+    out = tmp_path / "blobs"
+    words = ("--diameter", 80, "-o", out)
+    outcome = dep("baseline", "dog", formats / "zarr4.zarr", *words)
+    assert outcome.status == 0, outcome.err
+    entry = json.loads((out / "run.json").read_text())["tomograms"]["zarr4"]
+    assert entry["voxel_size"] == 10.0
+
+
+def test_a_baseline_keeps_addresses(dep, tmp_path):
+    pytest.importorskip("scipy")
+    address = "http://127.0.0.1:1/TS_01.zarr"
+    outcome = dep("baseline", "dog", address, "--diameter", 80, "-o", tmp_path / "o")
+    assert outcome.status == 1
+    assert f"{address}: cannot be read" in outcome.err
+
+
 SIZED = ("zarr4.zarr", "zarr5.ome.zarr", "eman2.hdf", "imagej.tif")
 BARE = ("packed.tif", "numpy.npy", "em.em")
 
