@@ -52,7 +52,7 @@ def info(
 def _read(words: str) -> tuple[str, Facts]:
     from dep.engine.formats import endings
     from dep.engine.model_file import ONNX_SUFFIX, PLAN_SUFFIX
-    from dep.engine.readers.names import is_url
+    from dep.engine.readers.names import FOLDER_SUFFIX, is_url
     from dep.engine.readers.ome_zarr import is_zarr
 
     file = Path(words)
@@ -61,6 +61,8 @@ def _read(words: str) -> tuple[str, Facts]:
     ending = file.suffix.lower()
     if ending in (ONNX_SUFFIX, PLAN_SUFFIX):
         return "model", _model(file)
+    if file.name.lower().endswith(FOLDER_SUFFIX):
+        return "tomogram", _tomogram(words)  # says what it lacks
     if file.name.lower().endswith(endings()) or file.is_dir():
         return "picks", _picks(file)
     return "tomogram", _tomogram(words)

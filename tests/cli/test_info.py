@@ -125,3 +125,11 @@ def test_a_plan_without_its_document_is_an_error(dep, tiny_model, tmp_path, faul
     outcome = dep("info", plan)
     assert outcome.status == 1
     assert "m.plan" in outcome.err
+
+
+def test_a_folder_named_zarr_without_an_image_is_a_tomogram_that_fails(dep, tmp_path):
+    folder = tmp_path / "TS_01.zarr"
+    folder.mkdir()
+    outcome = dep("info", folder)
+    assert outcome.status == 1
+    assert f"{folder}: no Zarr image here" in outcome.err
