@@ -23,7 +23,7 @@ WRITE_OPTIONS = "What is written"
 @guarded
 def convert(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="IN... OUT",
             help="Files of coordinates or folders of them, then the file to write, or "
@@ -31,7 +31,7 @@ def convert(
             show_default=False,
             readable=False,
         ),
-    ],
+    ] = None,
     read_as: Annotated[
         str | None,
         typer.Option(
@@ -228,7 +228,7 @@ def convert(
     """Convert picks between RELION, Warp, Dynamo, EMAN2, IMOD and other formats.
 
     What the output format has no place for is said. FORMAT is one of those that
-    `dep convert --from ?` lists.
+    `dep convert --from '?'` lists.
 
     dep convert picks/ --from relion5 particles.star --tomograms tomograms.star writes
     all picks of a folder into one file for RELION 5, and its optimisation_set.star.
@@ -251,7 +251,7 @@ def convert(
         list_formats()
         return
     read_as, write_as = (check_format(one) for one in (read_as, write_as))
-    if len(paths) < 2:
+    if paths is None or len(paths) < 2:
         message = "expected IN... OUT: at least one file to read and one to write"
         raise UsageError(message)
     *inputs, out = paths

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dep.engine.errors import PicksError
-from dep.engine.formats import FORMATS, endings, format_of, read_rows
+from dep.engine.formats import (
+    FORMATS,
+    endings,
+    format_of,
+    may_hold_coordinates,
+    read_rows,
+)
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.table import Table
 
@@ -13,7 +19,6 @@ from dep.engine.formats.table import Table
 _PREFERRED = (".star", ".csv")
 # What programs write beside coordinates: dep's run record, RELION's sets and tomograms.
 _NOT_COORDINATES = ("run.json", "optimisation_set.star", "tomograms.star")
-_HEAD = 65536  # bytes by which a format is told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,24 +77,10 @@ def _holds_coordinates(file: Path) -> bool:
     name = file.name.lower()
     if name.startswith(".") or name.endswith(_NOT_COORDINATES) or not file.is_file():
         return False
-    fitting = [
-        one
-        for one in FORMATS.values()
-        if any(name.endswith(ending.lower()) for ending in one.endings)
-    ]
-    if not fitting:
-        return False
-    if any(one.recognise is None for one in fitting):
-        return True
     try:
-        with file.open("rb") as stream:
-            head = stream.read(_HEAD)
+        return may_hold_coordinates(file)
     except OSError:
         return True  # reading it says what is wrong
-    # A STAR file of someone else's is an error to be told; other JSON is not ours.
-    return file.suffix.lower() != ".json" or any(
-        one.recognise is not None and one.recognise(head) for one in fitting
-    )
 
 
 def rows_of(

@@ -16,7 +16,12 @@ from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
 from dep.engine.formats.files import read_rows, with_one_class_table
 from dep.engine.formats.frame import Centre, Frame
-from dep.engine.formats.registry import FORMATS, endings, format_to_read
+from dep.engine.formats.registry import (
+    FORMATS,
+    endings,
+    format_to_read,
+    may_hold_coordinates,
+)
 from dep.engine.formats.table import Table
 from dep.engine.formats.tomogram_names import Renaming
 from dep.engine.picks import Picks
@@ -122,7 +127,7 @@ def _inside(folder: Path, form: str | None) -> list[Path]:
         and path.name != "run.json"  # of `dep pick`
     ]
     if form is None:
-        return inside
+        return [path for path in inside if may_hold_coordinates(path)]
     # Files of other formats have the same ending.
     return [path for path in inside if format_to_read(path) == form] or inside
 

@@ -277,6 +277,23 @@ def test_wrong_use(dep, here, words, status, said):
 
 
 def test_the_formats_are_listed(dep):
-    outcome = dep("convert", "x", "--from", "?")
+    outcome = dep("convert", "--from", "?")
     assert outcome.status == 0
     assert all(f"\n{form} " in f"\n{outcome.out}" for form in FORMATS)
+
+
+def test_nothing_to_convert_is_wrong_use(dep):
+    outcome = dep("convert")
+    assert outcome.status == 2
+    assert "IN... OUT" in outcome.err
+
+
+def test_json_and_xml_of_other_kinds_in_a_folder_are_passed_over(dep, tmp_path):
+    folder = tmp_path / "picks"
+    folder.mkdir()
+    write_picks([picks_of()], folder / "TS_01.csv", "csv")
+    (folder / "summary.json").write_text("{}")
+    (folder / "session.xml").write_text("<Session/>")
+    outcome = dep("convert", folder, tmp_path / "out.csv")
+    assert outcome.status == 0, outcome.err
+    assert "TS_01" in (tmp_path / "out.csv").read_text()
