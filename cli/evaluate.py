@@ -25,19 +25,12 @@ class RuleName(StrEnum):
 
 @guarded
 def evaluate(
-    picks: Annotated[
+    paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PICKS...",
-            help="Coordinates of one tomogram or of many: files, or folders of them.",
-            readable=False,
-        ),
-    ],
-    truth: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TRUTH",
-            help="The same of what is really there: a file or a folder.",
+            metavar="PICKS... TRUTH",
+            help="Coordinates of one tomogram or of many, files or folders of them; "
+            "the last holds what is really there.",
             readable=False,
         ),
     ],
@@ -152,6 +145,10 @@ def evaluate(
     """
     from dep.engine.evaluation.sources import Known, gather
 
+    if len(paths) < 2:
+        message = f"expected PICKS... TRUTH: after {paths[0]} the truth is missing"
+        raise UsageError(message)
+    *picks, truth = paths
     common_size, sizes = named_numbers(diameter or [], "--diameter")
     if model is not None and diameter:
         message = "--model and --diameter: give one of the two"

@@ -74,6 +74,23 @@ def test_a_missing_file_is_named(dep, files, tiny_model, tmp_path, missing):
     assert missing in outcome.err
 
 
+def test_a_missing_truth_is_said_to_be_the_truth(dep, files):
+    outcome = dep("evaluate", files[0])
+    assert outcome.status == 2
+    assert "the truth is missing" in outcome.err
+
+
+def test_json_and_xml_of_other_kinds_are_passed_over(dep, files, tiny_model, tmp_path):
+    picks, truth = files
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    picks.rename(folder / truth.name)
+    (folder / "summary.json").write_text("{}")
+    (folder / "session.xml").write_text("<Session/>")
+    outcome = dep("evaluate", folder, truth, "--model", tiny_model)
+    assert outcome.status == 0, outcome.err
+
+
 def test_nothing_picked_is_a_score_of_zero(dep, files, tiny_model):
     picks, truth = files
     picks.write_text(HEAD)
