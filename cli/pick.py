@@ -222,7 +222,7 @@ def pick(
             "--format",
             "-f",
             metavar="NAME,...",
-            help="relion5, csv, star and others (dep convert --from ? lists them), "
+            help="relion5, csv, star and others (dep convert --from '?' lists them), "
             "with commas.",
             rich_help_panel=OUTPUT_OPTIONS,
         ),
@@ -231,7 +231,8 @@ def pick(
         float | None,
         typer.Option(
             metavar="ÅNGSTRÖM",
-            help="Of the unbinned tilt series, for --format relion4.",
+            help="Of the unbinned tilt series, for formats that count in its pixels: "
+            "relion4, eman2.",
             rich_help_panel=OUTPUT_OPTIONS,
         ),
     ] = None,
