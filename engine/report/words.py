@@ -23,6 +23,10 @@ SETTINGS = {
     "skip_empty": "Empty tiles skipped",
     "lowpass": "Low-pass filter",
     "highpass": "High-pass filter",
+    "tile": "Tiles asked for",
+    "memory": "Memory for tiles and labels",
+    "mirrors": "Mirror images averaged",
+    "pixel_size": "Pixel size of the tilt series",
     "precision": "Precision",
 }
 
@@ -42,6 +46,8 @@ CARD = {
 _UNITS = {
     "t_dist": "voxels",
     "voxel_size": "Å",
+    "pixel_size": "Å",
+    "memory": "MiB",
     "lowpass": "Å",
     "highpass": "Å",
     "label_diameter": "voxels",
