@@ -4,296 +4,51 @@ import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from dep.cli import pick_options as options
 from dep.cli.failure import FAILED, UsageError, guarded
 from dep.cli.wording import print_json
-
-MODEL_OPTIONS = "Model"
-DATA_OPTIONS = "Tomogram"
-METHOD_OPTIONS = "Thresholds (default: the model's own)"
-OUTPUT_OPTIONS = "Output"
 
 
 @guarded
 def pick(
-    tomograms: Annotated[
-        list[str],  # a Path would make one slash of the two of an address
-        typer.Argument(
-            metavar="TOMOGRAM...",
-            help="Tomograms (MRC, OME-Zarr, HDF5, EM, TIFF, NumPy) or folders of them.",
-            show_default=False,
-        ),
-    ],
-    engine: Annotated[
-        Path | None,
-        typer.Option(
-            "--engine",
-            metavar="MODEL",
-            help="Model file, or standard or fast (default: standard).",
-            readable=False,
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=MODEL_OPTIONS)
-    ] = "auto",
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="auto, f32 or bf16 (on chips that have it).",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = "auto",
-    runtime: Annotated[
-        str,
-        typer.Option(
-            help="auto, openvino, onnxruntime or tensorrt.",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="CPU threads (default: the cores this process may use).",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Tiles at once (default: 1; on a GPU the plan's own, or 4).",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = None,
-    tile: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|N|XxYxZ",
-            help="Edges of the tiles, voxels (auto: what computes the fewest).",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = "auto",
-    memory: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="MIB",
-            help="Memory for tiles and labels on a processor (default: 900).",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = None,
-    mirrors: Annotated[
-        int,
-        typer.Option(
-            metavar="1|2|4|8",
-            help="Average so many mirror images, at that many times the cost.",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = 1,
-    gpu_memory: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="MIB",
-            help="GPU memory that may be taken (default: what there is).",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = None,
-    cuda_graph: Annotated[
-        bool,
-        typer.Option(
-            "--cuda-graph",
-            help="Record a plan's launches once and replay them.",
-            rich_help_panel=MODEL_OPTIONS,
-        ),
-    ] = False,
-    voxel_size: Annotated[
-        float | None,
-        typer.Option(
-            metavar="ÅNGSTRÖM",
-            help="Voxel size, overruling the headers.",
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = None,
-    rescale: Annotated[
-        bool,
-        typer.Option(
-            "--rescale",
-            help="Resample to the model's voxel size on the fly.",
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = False,
-    ignore_voxel_size: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-voxel-size",
-            help="Pick as it is, whatever the voxel size.",
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = False,
-    invert: Annotated[
-        bool,
-        typer.Option(
-            "--invert",
-            help="Swap dark and bright before picking.",
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = False,
-    mask: Annotated[
-        Path | None,
-        typer.Option(
-            "--mask",
-            metavar="MASK",
-            help="MRC that is not 0 where particles may be; or a folder of NAME.mrc.",
-            readable=False,
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = None,
-    skip_empty: Annotated[
-        bool,
-        typer.Option(
-            "--skip-empty",
-            help="Do not compute tiles without any structure.",
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = False,
-    lowpass: Annotated[
-        float | None,
-        typer.Option(
-            metavar="ÅNGSTRÖM",
-            help="Remove shorter wavelengths first (Gaussian; default: no filter).",
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = None,
-    highpass: Annotated[
-        float | None,
-        typer.Option(
-            metavar="ÅNGSTRÖM",
-            help="Remove longer wavelengths first; with --lowpass a band-pass.",
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = None,
-    robust: Annotated[
-        bool,
-        typer.Option(
-            "--robust",
-            help="Normalise by median and quartiles (gold beads, hot voxels, edges).",
-            rich_help_panel=DATA_OPTIONS,
-        ),
-    ] = False,
-    t_seg: Annotated[
-        float | None,
-        typer.Option(
-            help="Least score of a particle's voxel.", rich_help_panel=METHOD_OPTIONS
-        ),
-    ] = None,
-    t_lm: Annotated[
-        float | None,
-        typer.Option(
-            help="Least pooled value of a local maximum.",
-            rich_help_panel=METHOD_OPTIONS,
-        ),
-    ] = None,
-    t_dist: Annotated[
-        float | None,
-        typer.Option(
-            help="Least distance of two picks, voxels.", rich_help_panel=METHOD_OPTIONS
-        ),
-    ] = None,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="DIR",
-            help="Folder of the outputs.",
-            readable=False,
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = Path("picks"),
-    formats: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="NAME,...",
-            help="relion5, csv, star and others (dep convert --from '?' lists them), "
-            "with commas.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = "relion5,csv",
-    pixel_size: Annotated[
-        float | None,
-        typer.Option(
-            metavar="ÅNGSTRÖM",
-            help="Of the unbinned tilt series, for formats that count in its pixels: "
-            "relion4, eman2.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = None,
-    picture: Annotated[
-        bool,
-        typer.Option(
-            "--picture",
-            help="Draw slices with the picks circled, as PNG.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = False,
-    report: Annotated[
-        bool,
-        typer.Option(
-            "--report",
-            help="Write DIR/report.html: counts, scores, slices with picks.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            help="Replace outputs that exist.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Skip what run.json says was picked with this model and settings.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Write one JSON document on standard output.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet",
-            "-q",
-            help="Show failures only.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = False,
-    verbose: Annotated[
-        bool,
-        typer.Option(
-            "--verbose",
-            "-v",
-            help="Show model, settings and times of each tomogram.",
-            rich_help_panel=OUTPUT_OPTIONS,
-        ),
-    ] = False,
+    tomograms: options.Tomograms,
+    engine: options.Engine = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    runtime: options.Runtime = "auto",
+    threads: options.Threads = None,
+    batch: options.Batch = None,
+    tile: options.Tile = "auto",
+    memory: options.Memory = None,
+    mirrors: options.Mirrors = 1,
+    gpu_memory: options.GpuMemory = None,
+    cuda_graph: options.CudaGraph = False,
+    voxel_size: options.VoxelSize = None,
+    rescale: options.Rescale = False,
+    ignore_voxel_size: options.IgnoreVoxelSize = False,
+    invert: options.Invert = False,
+    mask: options.Mask = None,
+    skip_empty: options.SkipEmpty = False,
+    lowpass: options.Lowpass = None,
+    highpass: options.Highpass = None,
+    robust: options.Robust = False,
+    t_seg: options.TSeg = None,
+    t_lm: options.TLm = None,
+    t_dist: options.TDist = None,
+    out: options.Out = Path("picks"),
+    formats: options.Formats = "relion5,csv",
+    pixel_size: options.PixelSize = None,
+    picture: options.Picture = False,
+    report: options.Report = False,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Pick the particles of one or more tomograms.
 
