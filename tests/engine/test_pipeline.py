@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dep.engine import DeviceError, open_volume
 from dep.engine.normalise import Normaliser
-from dep.engine.pipeline import stream
+from dep.engine.pipeline import TileReader, stream
 from dep.engine.settings import PickSettings
 from dep.engine.slab import Slab
 from dep.engine.tiles import plan_tiles
@@ -213,27 +213,29 @@ def test_a_failure_while_reading_surfaces(fake):
         stream(BrokenVolume(), PLAIN, plan, fake(), settings_of(), background=True)
 
 
-def test_stages_overlap(fake):
-    """Reading the next batch goes on while the runtime computes."""
+def test_stages_overlap(fake, monkeypatch):
+    """The next batch is read while the runtime computes, which here waits for it."""
     volume = open_volume(volume_of((40, 30, 30)), 10.0)
-    log = []
-    read, runtime = volume.read, fake()
-    infer = runtime.infer
+    runtime = fake()
+    plan = plan_tiles(volume.shape, 20, 2)
+    batches = -(-len(plan) // runtime.batch)
+    fill, infer = TileReader.fill, runtime.infer
+    filled = threading.Semaphore(0)
+    waited = []
 
-    def slow_read(z0, z1):
-        time.sleep(0.01)
-        log.append("read")  # at its end: its beginning may come before the runtime's
-        return read(z0, z1)
+    def counted(reader, tiles, out):
+        fill(reader, tiles, out)
+        filled.release()
 
-    def slow_infer(tiles):
-        begun = len(log)
-        time.sleep(0.03)
-        log.append("infer")
-        during.append("read" in log[begun:-1])
+    def patient(tiles):
+        if not waited:
+            filled.acquire()  # the batch at hand
+        last = len(waited) == batches - 1
+        waited.append(last or filled.acquire(timeout=10))
         return infer(tiles)
 
-    during = []
-    volume.read, runtime.infer = slow_read, slow_infer
-    plan = plan_tiles(volume.shape, 20, 2)
+    monkeypatch.setattr(TileReader, "fill", counted)
+    runtime.infer = patient
     stream(volume, PLAIN, plan, runtime, settings_of(), background=True)
-    assert sum(during) >= len(plan) - 2
+    assert batches > 2
+    assert waited == [True] * batches
