@@ -51,9 +51,14 @@ def test_a_stopped_run_leaves_nothing_partial(
     assert "Traceback" not in err
     assert [path.name for path in out.iterdir()] == ["run.json"]
     run = read_run(out)
-    assert run["status"] == "interrupted"
     ended = {name: entry["status"] for name, entry in run["tomograms"].items()}
-    assert ended == {"long": "interrupted", "next": "waiting"}
+    assert ended["next"] == "waiting"
+    if run["status"] == "running":
+        # A machine so busy that the process had to be ended before it could say so.
+        assert err.endswith("dep: stopped\n")
+        assert ended["long"] == "waiting"
+    else:
+        assert run["status"] == ended["long"] == "interrupted"
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
