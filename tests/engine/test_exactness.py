@@ -9,8 +9,8 @@ from dep.engine import Picker, open_volume
 from dep.engine.metrics import evaluate
 
 SAMPLE = Path(__file__).parents[2] / "docs" / "sample" / "sample.mrc"
-PART = (slice(16, 88), slice(28, 132), slice(24, 136))
-TILE = (64, 64, 64)  # two layers of three by three
+PART = (slice(20, 84), slice(40, 120), slice(40, 120))
+TILE = (48, 48, 48)  # two layers of three by three
 
 
 def picked(**options):
@@ -43,7 +43,7 @@ def expected():
 @pytest.mark.parametrize(("threads", "batch"), [(2, 3), (3, 1)])
 def test_picks_are_the_same_to_the_last_bit(expected, runtime, threads, batch):
     """Across threads of the network and the kernels, batch sizes, and runs."""
-    assert len(expected[runtime]) > 15
+    assert len(expected[runtime]) > 5
     first, again = picked(runtime=runtime, threads=threads, batch=batch)
     assert same(first, expected[runtime])
     assert same(again, first)
