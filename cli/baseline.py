@@ -6,22 +6,15 @@ from typing import Annotated
 import typer
 
 from dep.cli.baseline_options import (
-    DATA_OPTIONS,
     METHOD_OPTIONS,
-    AsJson,
     Formats,
     Invert,
     Memory,
     Nearest,
     Number,
-    Out,
-    Overwrite,
-    Picture,
-    Quiet,
     Resume,
     Robust,
     Tomograms,
-    VoxelSize,
 )
 from dep.cli.baseline_run import (
     blobs_of,
@@ -32,6 +25,15 @@ from dep.cli.baseline_run import (
     tilts_of,
 )
 from dep.cli.failure import guarded, need
+from dep.cli.pick_options import (
+    DATA_OPTIONS,
+    AsJson,
+    Out,
+    Overwrite,
+    Picture,
+    Quiet,
+    VoxelSize,
+)
 
 app = typer.Typer(
     help="Pick with a classical method, to hold a network against: blobs or templates.",

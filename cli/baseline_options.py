@@ -1,13 +1,12 @@
-"""Options that both baselines share."""
+"""Options that both baselines share; others are those of `dep pick`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-DATA_OPTIONS = "Tomogram"
+from dep.cli.pick_options import DATA_OPTIONS, OUTPUT_OPTIONS
+
 METHOD_OPTIONS = "Method"
-OUTPUT_OPTIONS = "Output"
 
 Tomograms = Annotated[
     list[str],
@@ -31,14 +30,6 @@ Nearest = Annotated[
         "--t-dist",
         help="Least distance of two picks, voxels.",
         rich_help_panel=METHOD_OPTIONS,
-    ),
-]
-VoxelSize = Annotated[
-    float | None,
-    typer.Option(
-        metavar="ÅNGSTRÖM",
-        help="Voxel size, overruling the headers.",
-        rich_help_panel=DATA_OPTIONS,
     ),
 ]
 Invert = Annotated[
@@ -66,17 +57,6 @@ Memory = Annotated[
         rich_help_panel=DATA_OPTIONS,
     ),
 ]
-Out = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        "-o",
-        metavar="DIR",
-        help="Folder of the outputs.",
-        readable=False,
-        rich_help_panel=OUTPUT_OPTIONS,
-    ),
-]
 Formats = Annotated[
     str,
     typer.Option(
@@ -87,44 +67,11 @@ Formats = Annotated[
         rich_help_panel=OUTPUT_OPTIONS,
     ),
 ]
-Picture = Annotated[
-    bool,
-    typer.Option(
-        "--picture",
-        help="Draw slices with the picks circled, as PNG.",
-        rich_help_panel=OUTPUT_OPTIONS,
-    ),
-]
-Overwrite = Annotated[
-    bool,
-    typer.Option(
-        "--overwrite",
-        help="Replace outputs that exist.",
-        rich_help_panel=OUTPUT_OPTIONS,
-    ),
-]
 Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
         help="Skip what run.json says was picked with these settings.",
-        rich_help_panel=OUTPUT_OPTIONS,
-    ),
-]
-AsJson = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        help="Write one JSON document on standard output.",
-        rich_help_panel=OUTPUT_OPTIONS,
-    ),
-]
-Quiet = Annotated[
-    bool,
-    typer.Option(
-        "--quiet",
-        "-q",
-        help="Show failures only.",
         rich_help_panel=OUTPUT_OPTIONS,
     ),
 ]
