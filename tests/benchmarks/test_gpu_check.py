@@ -425,19 +425,37 @@ def test_a_way_of_pytorch_is_timed_and_its_failure_is_a_row(gpu, tmp_path):
     assert "RuntimeError" in failed["note"]
 
 
-def test_what_takes_too_long_is_left_and_the_last_alarm_stays(gpu):
-    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
-    try:
-        signal.alarm(50)
-        with pytest.raises(TimeoutError), gpu.network_torch.within(0.05):
-            time.sleep(5)
-        assert 45 < signal.alarm(0) <= 50
-        with gpu.network_torch.within(5):
-            pass
-        assert signal.alarm(0) == 0
-        assert signal.getsignal(signal.SIGALRM) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGALRM, before)
+ALARMS = """
+import signal, time
+from gpu.network_torch import within
+
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+signal.alarm(500)
+try:
+    with within(0.05):
+        time.sleep(60)
+except TimeoutError:
+    pass
+else:
+    raise SystemExit("it was let be")
+left = signal.alarm(0)
+assert 400 < left <= 500, left
+with within(60):
+    pass
+assert signal.alarm(0) == 0
+assert signal.getsignal(signal.SIGALRM) == signal.SIG_IGN
+"""
+
+
+def test_what_takes_too_long_is_left_and_the_last_alarm_stays(root):
+    # In a process of its own: a process has one alarm, and whoever runs tests may use it.
+    found = subprocess.run(
+        [sys.executable, "-c", ALARMS],
+        env={**os.environ, "PYTHONPATH": str(root / "benchmarks")},
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr
 
 
 def test_particles_of_the_made_tomogram_do_not_touch(gpu):
