@@ -1,9 +1,9 @@
 """Pick many tomograms into one folder: what to write, and what to skip."""
 
+import contextlib
 import glob
 import logging
 import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,32 +11,58 @@ from typing import Any
 
 from dep.cli.failure import UsageError
 from dep.cli.run_log import Entry
+from dep.engine.errors import TomogramError
 from dep.engine.formats.format import NAME
+from dep.engine.mask import mask_of
 from dep.engine.readers.files import is_folder
 from dep.engine.readers.names import (
     TOMOGRAM_SUFFIXES,
     Location,
     bare_name,
+    is_tomogram_name,
     is_url,
     tomogram_name,
     tomograms_among,
 )
 from dep.engine.readers.ome_zarr import is_zarr
+from dep.engine.readers.state import state_of
 
 log = logging.getLogger(__name__)
 
 RUN_AGAIN = ("failed", "interrupted", "waiting")
 SERIES_SUFFIX = ".st"
 SHOWN = 3  # files named in a message before "and so many more"
+# Where copick keeps tomograms, from a project's folder or one inside it.
+COPICK = ("ExperimentRuns/*/", "*/", "")
+SPACED = "VoxelSpacing*/*.zarr"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One tomogram and the files to write for it, by format; `picture` is one."""
+    """One tomogram and the files to write for it, by format; `picture` is one.
+
+    Attributes
+    ----------
+    tomogram, name, outputs
+        What to pick, what it is called, and format -> path.
+    mask : Path, optional
+        Of the tomogram, or a folder of masks.
+    """
 
     tomogram: Location
     name: str
     outputs: dict[str, Path]
+    mask: Path | None = None
+
+    def states(self) -> dict[str, Any]:
+        """Tell the state of what is read, by its key in the record."""
+        states = {"source": state_of(self.tomogram)}
+        if self.mask is not None:
+            mask: Location = self.mask
+            with contextlib.suppress(TomogramError):  # said when it is picked
+                mask = mask_of(mask, self.name)
+            states["mask"] = state_of(mask)
+        return states
 
 
 def find_tomograms(words: Iterable[Location]) -> list[Location]:
@@ -45,15 +71,22 @@ def find_tomograms(words: Iterable[Location]) -> list[Location]:
     The folder of an OME-Zarr image is a tomogram, and addresses are kept as they are.
 
     A path that does not exist is kept, so that it is reported like any tomogram that
-    cannot be opened. The same file named twice counts once.
+    cannot be opened; so is a folder that is called like a tomogram and holds none. The
+    same file named twice counts once.
 
     Raises
     ------
     UsageError
-        A folder without tomograms, or a glob that matches nothing.
+        An empty word, a folder without tomograms, or a glob that matches nothing.
     """
     found: dict[str, Location] = {}
     for word in words:
+        if not str(word):
+            message = (
+                "expected tomograms or folders of them, found an empty word: is a "
+                "variable of the shell not set? The folder you are in is '.'"
+            )
+            raise UsageError(message)
         if is_url(word):
             found.setdefault(str(word), word)
             continue
@@ -64,14 +97,19 @@ def find_tomograms(words: Iterable[Location]) -> list[Location]:
 
 def _expand(word: Path) -> list[Path]:
     if is_folder(word) and not is_zarr(word):
+        alike = is_tomogram_name(word.name)
         try:
             inside = tomograms_among(sorted(word.iterdir()))
         except OSError as error:
+            if alike:
+                return [word]
             message = f"{word}: this folder cannot be read ({error.strerror or error})"
             raise UsageError(message) from error
+        if not inside and alike:
+            return [word]
         if not inside:
             endings = " ".join(TOMOGRAM_SUFFIXES)
-            message = f"{word}: no tomograms ({endings}) in this folder"
+            message = f"{word}: no tomograms ({endings}) in this folder{_deeper(word)}"
             raise UsageError(message)
         return _without_tilt_series(inside)
     if glob.has_magic(str(word)) and not os.path.lexists(word):
@@ -81,6 +119,15 @@ def _expand(word: Path) -> list[Path]:
             raise UsageError(message)
         return matches
     return [word]
+
+
+def _deeper(folder: Path) -> str:
+    """Say where the tomograms of a copick project lie, if the folder is of one."""
+    for above in COPICK:
+        for image in folder.glob(above + SPACED):
+            inner = Path(above, *image.parts[-2:])
+            return f". Those of its copick runs are picked with {folder / inner}"
+    return ""
 
 
 def _without_tilt_series(paths: list[Path]) -> list[Path]:
@@ -108,7 +155,10 @@ def _some(paths: list[Path]) -> str:
 
 
 def plan(
-    tomograms: Iterable[Location], folder: Path, patterns: dict[str, str]
+    tomograms: Iterable[Location],
+    folder: Path,
+    patterns: dict[str, str],
+    mask: Path | None = None,
 ) -> list[Job]:
     """Name every output after its tomogram.
 
@@ -120,6 +170,8 @@ def plan(
         Where the outputs go.
     patterns
         Format -> path of its output in the folder, "{name}" for the tomogram's name.
+    mask
+        Of all of them, or a folder of masks.
 
     Raises
     ------
@@ -150,7 +202,7 @@ def plan(
             form: folder / pattern.replace(NAME, name)
             for form, pattern in patterns.items()
         }
-        jobs.append(Job(tomogram, name, outputs))
+        jobs.append(Job(tomogram, name, outputs, mask))
     return jobs
 
 
@@ -172,7 +224,7 @@ def remaining(
         What earlier runs recorded, by output name.
     identity
         The model and settings of this run; a tomogram counts as picked only where the
-        record holds the same, and its file has not changed since.
+        record holds the same, and neither its file nor its mask has changed since.
     overwrite, resume
         As on the command line.
 
@@ -196,8 +248,8 @@ def remaining(
     if in_the_way:
         names = _some(in_the_way)
         advice = (
-            "they were not picked from the same tomogram (the same file, unchanged) "
-            "with the same model, settings and formats: "
+            "they were not picked from the same tomogram and mask (files that have not "
+            "changed since) with the same model, settings and formats: "
             "replace them with --overwrite, or take another folder with -o"
             if resume
             else "replace with --overwrite, go on where a run stopped with --resume, "
@@ -213,40 +265,6 @@ def _is_picked(job: Job, entry: Entry, identity: dict[str, Any]) -> bool:
     return (
         entry.get("status") == "picked"
         and all(entry.get(key) == value for key, value in identity.items())
-        and entry.get("source") == source_state(job.tomogram)
+        and all(entry.get(key) == value for key, value in job.states().items())
         and all(path.exists() for path in job.outputs.values())
     )
-
-
-def source_state(tomogram: Location) -> dict[str, Any]:
-    """Tell a file's state, so that a changed one is not taken for the same.
-
-    Of an OME-Zarr image: how many files and folders it has, and the latest change of a
-    folder, which is when a chunk in it was last written. Of an address nothing.
-    """
-    if is_url(tomogram):
-        return {"path": str(tomogram)}
-    path = Path(tomogram)
-    try:
-        state = path.stat()
-        if stat.S_ISDIR(state.st_mode):
-            return _folder_state(path)
-    except OSError:
-        return {"path": os.path.realpath(tomogram)}
-    return {
-        "path": os.path.realpath(tomogram),
-        "bytes": state.st_size,
-        "modified_ns": state.st_mtime_ns,
-    }
-
-
-def _folder_state(folder: Path) -> dict[str, Any]:
-    entries, changed = 0, 0
-    for inside, folders, files in os.walk(folder):
-        entries += len(folders) + len(files)
-        changed = max(changed, Path(inside).stat().st_mtime_ns)
-    return {
-        "path": os.path.realpath(folder),
-        "entries": entries,
-        "modified_ns": changed,
-    }

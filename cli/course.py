@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dep.cli.batch import Job, source_state
+from dep.cli.batch import Job
 from dep.cli.failure import debugging, expected
 from dep.cli.progress import Reporter, Silent
 from dep.cli.run_log import Entry, RunLog, RunStatus, now
@@ -134,8 +134,10 @@ class Course:
             [*self._jobs, *((number, job) for number, job, _ in self._refused)],
             key=lambda one: one[0],
         )
+        # Their state is looked at when they begin: of many that takes time.
+        identity = self._identity
         waiting = {
-            job.name: {**_start(job, self._identity), "status": "waiting"}
+            job.name: {"tomogram": str(job.tomogram), **identity, "status": "waiting"}
             for _, job in jobs
         }
         try:
@@ -225,8 +227,7 @@ class Course:
 
 
 def _start(job: Job, identity: dict[str, Any]) -> Entry:
-    source = source_state(job.tomogram)
-    return {"tomogram": str(job.tomogram), "source": source, **identity}
+    return {"tomogram": str(job.tomogram), **job.states(), **identity}
 
 
 def _end(seconds: float) -> Entry:

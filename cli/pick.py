@@ -89,7 +89,7 @@ def pick(
     if report:
         need_pictures("--report")
     patterns = patterns_of(formats, picture, pixel_size)
-    jobs = plan(find_tomograms(tomograms), out, patterns)
+    jobs = plan(find_tomograms(tomograms), out, patterns, mask)
     check_folder(out)
     record = RunLog(out / NAME, ("dep", *sys.argv[1:]))
     choices: dict[str, Any] = {

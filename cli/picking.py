@@ -13,6 +13,8 @@ from dep.cli.failure import UsageError, need, say
 from dep.cli.wording import is_text
 from dep.engine import DepError, Picker, PicksError, SettingError, open_volume
 from dep.engine.formats import FORMATS, Conventions, LossWarning, lacks, star_text
+from dep.engine.readers.files import is_folder
+from dep.engine.readers.registry import is_there
 from dep.engine.settings import PickSettings
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
         message = f"--voxel-size: expected a number of ångström above 0, found {size}"
         raise UsageError(message)
     mask: Path | None = choices["mask"]
-    if mask is not None and not mask.exists():
+    if mask is not None and not (is_folder(mask) or is_there(mask)):
         message = f"--mask: {mask}: no such file or folder"
         raise UsageError(message)
     tile = picker.tiling.tile

@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
-from dep.engine.readers.names import is_url, tomogram_name, tomograms_among
+from dep.engine.readers.files import is_folder
+from dep.engine.readers.names import (
+    Location,
+    is_url,
+    tomogram_name,
+    tomograms_among,
+)
 from dep.engine.readers.ome_zarr import is_zarr
 from dep.engine.tiles import TilePlan
 from dep.engine.volume import Volume, open_volume
@@ -127,8 +133,7 @@ def open_mask(source: Masking, tomogram: Volume, factor: float = 1.0) -> Mask:
     Parameters
     ----------
     source : path or array (z, y, x)
-        A file (see `open_volume`), an array, or a folder with a file of the tomogram's
-        name in it.
+        A file (see `open_volume`), an array, or a folder of masks (see `mask_of`).
     tomogram : Volume
         Which it is for.
     factor : float
@@ -139,10 +144,8 @@ def open_mask(source: Masking, tomogram: Volume, factor: float = 1.0) -> Mask:
     TomogramError
         It cannot be opened, is not there, or has another shape.
     """
-    if not (isinstance(source, np.ndarray) or is_url(source)):
-        path = Path(source)
-        if path.is_dir() and not is_zarr(path):
-            source = _find(path, tomogram.name)
+    if not isinstance(source, np.ndarray):
+        source = mask_of(source, tomogram.name)
     volume = open_volume(
         source,
         tomogram.voxel_size,
@@ -156,12 +159,23 @@ def open_mask(source: Masking, tomogram: Volume, factor: float = 1.0) -> Mask:
         raise
 
 
-def _find(folder: Path, name: str) -> Path:
-    found = [
-        path
-        for path in tomograms_among(sorted(folder.iterdir()))
-        if tomogram_name(path) == name
-    ]
+def mask_of(source: Location, name: str) -> Location:
+    """Give the mask of a tomogram of this name: itself, or that of a folder of masks.
+
+    Raises
+    ------
+    TomogramError
+        A folder that cannot be read, or has no mask or several of that name.
+    """
+    if is_url(source) or not is_folder(Path(source)) or is_zarr(Path(source)):
+        return source
+    folder = Path(source)
+    try:
+        every = tomograms_among(sorted(folder.iterdir()))
+    except OSError as error:
+        message = f"{folder}: this folder of masks cannot be read ({error.strerror})"
+        raise TomogramError(message) from error
+    found = [path for path in every if tomogram_name(path) == name]
     if len(found) != 1:
         message = (
             f"{folder}: expected one mask {name}.mrc for the tomogram {name}, found "

@@ -91,10 +91,15 @@ def bytes_of(location: Location) -> int | None:
     """Say how many bytes a tomogram takes on disk, all of its levels; None: unknown."""
     if is_url(location):
         return None
-    path, _ = _split(Path(location))
+    path = container_of(Path(location))
     if is_file(path):
         return path.stat().st_size
     return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+
+
+def container_of(path: Path) -> Path:
+    """Give the file or Zarr folder that a path leads into; itself where it is one."""
+    return _split(path)[0]
 
 
 def is_there(path: Path) -> bool:

@@ -1,7 +1,6 @@
 """Slices of a run's tomograms for the page, within the bytes that there are."""
 
 import base64
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from dep.engine import slices
 from dep.engine.errors import DepError
 from dep.engine.picture import encoded
+from dep.engine.readers.registry import is_there
+from dep.engine.readers.state import state_of
 from dep.engine.report.found import ClassTable, Found
 from dep.engine.volume import Volume, open_volume
 
@@ -135,8 +136,7 @@ def _draw(
     if "://" in words:
         return Drawn(None, (f"no slices: {words} is not on this machine",))
     path = Path(words) if elsewhere is None else elsewhere / Path(words).name
-    # Not Path.exists: it raises where a folder may not be searched.
-    if not words or "\0" in words or not os.path.exists(path):  # noqa: PTH110
+    if not words or "\0" in words or not is_there(path):
         return Drawn(None, (f"no slices: {path} is not there",))
     try:
         with open_volume(
@@ -156,12 +156,10 @@ def _draw(
 
 
 def _changed(path: Path, source: dict[str, Any]) -> bool:
-    """Say whether a file is not the one picked; of folders nothing is said."""
-    if "modified_ns" not in source or path.is_dir():
-        return False
-    state = path.stat()
-    known = (source.get("bytes"), source["modified_ns"])
-    return known != (state.st_size, state.st_mtime_ns)
+    """Say whether a file is not the one picked, as far as the record tells."""
+    known = {key: value for key, value in source.items() if key != "path"}
+    now = state_of(path) if known else {}
+    return any(now.get(key) != value for key, value in known.items())
 
 
 def _figure(

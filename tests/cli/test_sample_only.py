@@ -64,6 +64,44 @@ def test_masks_of_a_folder_are_found_by_name(run, make_tomogram, tmp_path):
     assert outcome.status == 0
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_mask_that_changed_is_not_taken_for_the_same(
+    dep, tiny_model, make_tomogram, tmp_path, folder
+):
+    path, masks, out = tmp_path / "TS_01.mrc", tmp_path / "masks", tmp_path / "out"
+    make_tomogram(path)
+    masks.mkdir()
+    mask = write(masks / "TS_01.mrc", np.ones(SHAPE, np.int8))
+    write(masks / "TS_02.mrc", np.ones(SHAPE, np.int8))
+    words = ("--engine", tiny_model, "-o", out, "--mask", masks if folder else mask)
+    assert dep("pick", path, *words).status == 0
+    resumed = dep("pick", path, *words, "--resume", "--json")
+    assert (resumed.status, resumed.json["skipped"]) == (0, 1)
+    write(masks / "TS_02.mrc", np.zeros(SHAPE, np.int8))  # another tomogram's
+    assert dep("pick", path, *words, "--resume").status == 0
+    half = np.zeros(SHAPE, np.int8)
+    half[:, :, :20] = 1
+    write(mask, half)
+    outcome = dep("pick", path, *words, "--resume")
+    assert outcome.status == 2
+    assert "not picked from the same tomogram" in outcome.err
+    assert dep("pick", path, *words, "--overwrite").status == 0
+    entry = json.loads((out / "run.json").read_text())["tomograms"]["TS_01"]
+    assert entry["picks"] == 1
+    assert entry["mask"]["bytes"] == mask.stat().st_size
+
+
+def test_a_mask_may_lie_in_a_file(run, make_tomogram, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "TS_01.mrc"
+    make_tomogram(path)
+    with h5py.File(tmp_path / "masks.h5", "w") as file:
+        file["TS_01"] = np.ones(SHAPE, np.int8)
+        file["TS_02"] = np.ones(SHAPE, np.int8)
+    outcome, *_ = run(path, "--mask", tmp_path / "masks.h5/TS_01")
+    assert outcome.status == 0
+
+
 def test_a_mask_that_is_not_there_is_wrong_use(run, make_tomogram, tmp_path):
     make_tomogram(tmp_path / "TS_01.mrc")
     outcome, *_ = run(tmp_path / "TS_01.mrc", "--mask", tmp_path / "none.mrc")

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 import tifffile
 import zarr
 
-from dep.cli.batch import find_tomograms, source_state
+from dep.cli.batch import find_tomograms
+from dep.cli.failure import UsageError
+from dep.engine.readers.state import state_of
 
 
 @pytest.fixture
@@ -205,15 +209,59 @@ def test_a_folder_of_images(formats, tmp_path):
 def test_addresses_stay_as_they_are():
     address = "https://host/TS_01.zarr"
     assert find_tomograms([address, address]) == [address]
-    assert source_state(address) == {"path": address}
+    assert state_of(address) == {"path": address}
 
 
 def test_a_changed_image_is_not_taken_for_the_same(formats, tmp_path):
     path = shutil.copytree(formats / "zarr4.zarr", tmp_path / "copy.zarr")
-    before = source_state(path)
-    assert source_state(path) == before
+    before = state_of(path)
+    assert state_of(path) == before
     zarr.open_group(path, mode="a")["1"][:4] = 0
-    assert source_state(path) != before
+    changed = state_of(path)
+    assert changed != before
+    # Written in place, as some programs copy: no folder changes.
+    chunk = path / "1" / "0.0.0"
+    content = chunk.read_bytes()
+    with chunk.open("r+b") as file:
+        file.write(content)
+    os.utime(chunk, ns=(0, changed["modified_ns"] + 1))
+    assert state_of(path) != changed
+
+
+def test_a_changed_file_around_a_dataset_is_not_taken_for_the_same(formats, tmp_path):
+    path = Path(shutil.copy(formats / "eman2.hdf", tmp_path))
+    inner = path / "MDF/images/0/image"
+    before = state_of(inner)
+    assert (before["path"], before["bytes"]) == (str(inner), path.stat().st_size)
+    path.write_bytes(path.read_bytes() + b"more")
+    assert state_of(inner) != before
+
+
+@pytest.mark.parametrize("name", ["TS_02.zarr", "TS_02.ome.zarr", "TS_02.mrc"])
+def test_a_folder_without_an_image_fails_alone(pick, tomogram, tmp_path, name):
+    (tmp_path / name / "0").mkdir(parents=True)
+    outcome = pick(tmp_path / name, tomogram)
+    assert outcome.status == 1
+    assert name in outcome.err
+    assert (tmp_path / "out" / "TS_01.star").exists()
+
+
+def test_an_empty_word_is_no_folder(pick, dep, tomogram):
+    for outcome in (pick("", tomogram), dep("info", "")):
+        assert outcome.status == 2
+        assert "found an empty word" in outcome.err
+
+
+@pytest.mark.parametrize("start", ["project", "project/ExperimentRuns"])
+def test_a_project_of_copick_says_how_its_tomograms_are_picked(tmp_path, start):
+    image = tmp_path / "project/ExperimentRuns/TS_01/VoxelSpacing7.840/wbp.zarr"
+    image.mkdir(parents=True)
+    (image / "zarr.json").touch()
+    with pytest.raises(UsageError) as error:
+        find_tomograms([tmp_path / start])
+    pattern = str(error.value).rpartition(" ")[2]
+    assert pattern.endswith("ExperimentRuns/*/VoxelSpacing7.840/wbp.zarr")
+    assert find_tomograms([pattern]) == [image]
 
 
 def test_an_address_that_does_not_answer_fails_alone(pick, tomogram, tmp_path):
