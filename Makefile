@@ -71,8 +71,11 @@ lint: $(DEV)/installed
 	$(DEV)/bin/mypy
 	PYTHONPATH=.types $(DEV)/bin/lint-imports
 
+# Tests in one process for each processor, four at most: each holds PyTorch and the runtimes, about 1 GB.
+JOBS ?= auto
+
 test: lint
-	$(DEV)/bin/python -m pytest -q --durations=10
+	$(DEV)/bin/python -m pytest -q --durations=10 -n $(JOBS) --maxprocesses=4 --dist worksteal
 
 clean:
 	rm -rf $(PICK) $(DEV) build dist dep.egg-info kernels/*.so $(DEMO)
