@@ -4,7 +4,7 @@ import contextlib
 import glob
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ class Job:
         if self.mask is not None:
             mask: Location = self.mask
             with contextlib.suppress(TomogramError):  # said when it is picked
-                mask = mask_of(mask, self.name)
+                # Masks are called as files are, whatever RELION calls the tomogram.
+                mask = mask_of(mask, tomogram_name(self.tomogram))
             states["mask"] = state_of(mask)
         return states
 
@@ -159,6 +160,7 @@ def plan(
     folder: Path,
     patterns: dict[str, str],
     mask: Path | None = None,
+    called: Callable[[str], str] = str,
 ) -> list[Job]:
     """Name every output after its tomogram.
 
@@ -172,6 +174,8 @@ def plan(
         Format -> path of its output in the folder, "{name}" for the tomogram's name.
     mask
         Of all of them, or a folder of masks.
+    called
+        The name of a tomogram by that of its file.
 
     Raises
     ------
@@ -190,7 +194,13 @@ def plan(
         forms[pattern] = form
     jobs = []
     for tomogram in tomograms:
-        name = tomogram_name(tomogram)
+        name = called(tomogram_name(tomogram))
+        if Path(name).name != name or not name:
+            message = (
+                f"{tomogram}: its outputs cannot be called {name!r}: expected the name "
+                "of a file"
+            )
+            raise UsageError(message)
         if name in taken:
             message = (
                 f"{taken[name]} and {tomogram} would both write {folder / name}.*: "

@@ -134,12 +134,12 @@ def renamed(
     known: "TomogramSet | None",
 ) -> "Reading":
     """Say which names tomograms get."""
-    from dep.engine.formats.tomogram_names import Renaming, renaming_of
+    from dep.engine.formats.tomogram_names import renaming_of
 
     asked = renaming_of(rules or (), table)
     # A file that RELION reconstructed goes by the tomogram's name in RELION.
-    own = dict(known.volumes) if known else {}
-    return replace(reading, renaming=Renaming({**own, **asked.exact}, asked.patterns))
+    own = known.volumes if known else {}
+    return replace(reading, renaming=replace(asked, otherwise=own))
 
 
 def changes_of(
@@ -187,13 +187,13 @@ def conventions_of(
             ).or_else(frames.get(one.tomogram, Frame()))
             for one in picks
         }
-    star = known.path if known and known.path.suffix.lower() == ".star" else None
+    given = optics_of(optics)
     return Conventions(
         pixel_size=pixel_size,
         centre=_centre("--centre", centre),
         frames=frames,
-        tomograms_star=star,
-        optics=optics_of(optics),
-        optics_of=known.optics if known else {},
+        tomograms_star=known.star if known else None,
+        optics=given,
+        optics_of=known.optics_of(given) if known else {},
         box=box,
     )

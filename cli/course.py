@@ -56,6 +56,8 @@ class Course:
         The model and settings, kept with every entry.
     writing : context manager
         Entered while files are written.
+    revise : callable, optional
+        Gives the picks of a job as they are to be written and recorded.
     """
 
     def __init__(
@@ -65,10 +67,12 @@ class Course:
         record: RunLog,
         identity: dict[str, Any],
         writing: contextlib.AbstractContextManager[object],
+        revise: "Callable[[Picks, Job], Picks]" = lambda picks, _job: picks,
     ) -> None:
         self._record = record
         self._identity = identity
         self._writing = writing
+        self._revise = revise
         self._reporter: Reporter = Silent()
         self._failures = 0
         self._count = len(jobs)
@@ -168,6 +172,7 @@ class Course:
         error, picks, written = outcome.error, outcome.picks, time.perf_counter()
         if picks is not None:
             try:
+                picks = self._revise(picks, job)
                 with self._writing:
                     write(picks, job)
             except Exception as failure:  # noqa: BLE001 - the others still count

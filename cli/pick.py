@@ -42,6 +42,9 @@ def pick(
     out: options.Out = Path("picks"),
     formats: options.Formats = "relion5,csv",
     pixel_size: options.PixelSize = None,
+    tomograms_star: options.TomogramsStar = None,
+    optics: options.Optics = None,
+    rename: options.Rename = None,
     picture: options.Picture = False,
     report: options.Report = False,
     overwrite: options.Overwrite = False,
@@ -54,7 +57,8 @@ def pick(
 
     Writes DIR/NAME.star, DIR/NAME.csv and the like for every tomogram NAME, and
     DIR/run.json, which says what was picked with what and how it ended. A tomogram
-    that fails is reported, and the others are picked.
+    that fails is reported, and the others are picked. With --tomograms also
+    DIR/particles.star of all tomograms, and DIR/optimisation_set.star for RELION 5.
 
     Exit status: 0 all picked, 1 some failed, 2 wrong use, 130 stopped.
     """
@@ -73,9 +77,15 @@ def pick(
         write_outputs,
     )
     from dep.cli.progress import reporting
+    from dep.cli.relion_outputs import (
+        check_jobs,
+        combine,
+        project_of,
+        revised,
+        say_what_relion_lacks,
+    )
     from dep.cli.report import need_pictures, write_page
     from dep.cli.run_log import NAME, RunLog
-    from dep.engine.formats import Conventions
 
     if overwrite and resume:
         message = "--overwrite and --resume exclude each other"
@@ -88,9 +98,14 @@ def pick(
         raise UsageError(message)
     if report:
         need_pictures("--report")
-    patterns = patterns_of(formats, picture, pixel_size)
-    jobs = plan(find_tomograms(tomograms), out, patterns, mask)
+    patterns = patterns_of(
+        formats, picture, pixel_size, sizes_known=tomograms_star is not None
+    )
+    project = project_of(tomograms_star, optics, pixel_size, rename, patterns)
+    called = project.renaming.new
+    jobs = plan(find_tomograms(tomograms), out, patterns, mask, called)
     check_folder(out)
+    check_jobs(project, jobs, out, overwrite=overwrite)
     record = RunLog(out / NAME, ("dep", *sys.argv[1:]))
     choices: dict[str, Any] = {
         "voxel_size": voxel_size,
@@ -127,16 +142,18 @@ def pick(
         )
         make_folder(out)
         say_what_is_lost(patterns, quiet)
-        write = write_outputs
-        if pixel_size is not None:
-            how = Conventions(pixel_size=pixel_size)
-            write = partial(write_outputs, conventions=how)
+        if not quiet:
+            say_what_relion_lacks(project, jobs)
+        write = partial(write_outputs, conventions=project.conventions)
         record.models[picker.card.weights_digest] = picker.card.to_dict()
-        course = Course(todo, check_name, record, identity, writing)
+        check = partial(check_name, project=project)
+        course = Course(todo, check, record, identity, writing, revised(project))
         outcomes = picker.pick_many(course.tomograms(), progress=course.told, **choices)
         # The bar goes first: closing may wait for a layer of the network.
         with closing(outcomes), reporting(quiet) as reporter:
             failures = course.run(outcomes, write, reporter)
+        with writing:
+            combined, failures = combine(project, record, patterns, failures)
         skipped = len(jobs) - len(todo)
         entries = record.mine
 
@@ -152,6 +169,8 @@ def pick(
         from dep.cli.tables import show_run
 
         show_run(Console(highlight=False), entries, skipped, verbose)
+        if combined:
+            typer.echo(combined)
     if report:
         page = write_page(out, quiet=quiet)
         if not (quiet or as_json):

@@ -227,6 +227,35 @@ PixelSize = Annotated[
         rich_help_panel=OUTPUT_OPTIONS,
     ),
 ]
+TomogramsStar = Annotated[
+    Path | None,
+    typer.Option(
+        "--tomograms",
+        metavar="TOMOGRAMS.STAR",
+        help="RELION's: names, sizes and optics of the tomograms; adds particles.star "
+        "of all and optimisation_set.star.",
+        readable=False,
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
+Optics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KV,MM,FRACTION",
+        help="RELION: voltage, spherical aberration, amplitude contrast (default: "
+        "from --tomograms).",
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OLD=NEW",
+        help="Name outputs and tomograms otherwise than files; * is any text "
+        "('*_10.00Apx=*'). Repeatable.",
+        rich_help_panel=OUTPUT_OPTIONS,
+    ),
+]
 Picture = Annotated[
     bool,
     typer.Option(

@@ -13,6 +13,7 @@ from dep.cli.failure import UsageError, need, say
 from dep.cli.wording import is_text
 from dep.engine import DepError, Picker, PicksError, SettingError, open_volume
 from dep.engine.formats import FORMATS, Conventions, LossWarning, lacks, star_text
+from dep.engine.formats.relion_project import RelionProject
 from dep.engine.readers.files import is_folder
 from dep.engine.readers.registry import is_there
 from dep.engine.settings import PickSettings
@@ -25,14 +26,19 @@ PICTURE = "picture"
 
 
 def patterns_of(
-    formats: str, picture: bool, pixel_size: float | None = None
+    formats: str,
+    picture: bool,
+    pixel_size: float | None = None,
+    *,
+    sizes_known: bool = False,
 ) -> dict[str, str]:
     """Name the output of each format asked for, in that order: "{name}.star".
 
     Raises
     ------
     UsageError
-        An unknown format, or one that needs an unbinned pixel size that is not given.
+        An unknown format, or one that needs an unbinned pixel size that is not given
+        (nor told of each tomogram, `sizes_known`).
     """
     names = [name.strip().lower() for name in formats.split(",") if name.strip()]
     unknown = [name for name in names if name not in FORMATS]
@@ -44,10 +50,10 @@ def patterns_of(
         message = f"--pixel-size: expected a number above 0, found {pixel_size:g}"
         raise UsageError(message)
     lacking = [name for name in names if FORMATS[name].in_unbinned_pixels]
-    if lacking and pixel_size is None:
+    if lacking and pixel_size is None and not sizes_known:
         message = (
             f"--format {lacking[0]} counts in unbinned pixels: give their size in Å "
-            "(--pixel-size)"
+            "(--pixel-size), or RELION's tomograms.star (--tomograms)"
         )
         raise UsageError(message)
     patterns = {name: FORMATS[name].pattern for name in names}
@@ -186,8 +192,10 @@ def _unusable(out: Path, error: OSError) -> UsageError:
     return UsageError(f"{out}: cannot be used as the folder of the outputs ({reason})")
 
 
-def check_name(job: "Job") -> None:
-    """Refuse a tomogram whose name the outputs cannot hold, before it is picked.
+def check_name(job: "Job", project: RelionProject | None = None) -> None:
+    """Refuse a tomogram that the outputs cannot hold, before it is picked.
+
+    For its name, or since `project` does not know what they need.
 
     Raises
     ------
@@ -203,6 +211,8 @@ def check_name(job: "Job") -> None:
         except PicksError as error:
             message = f"{job.tomogram}: {error}, or take --format csv"
             raise PicksError(message) from error
+    if project is not None:
+        project.check(job.name, job.outputs)
 
 
 def write_outputs(

@@ -14,6 +14,7 @@ from dep import __version__
 from dep.cli.failure import UsageError
 from dep.cli.wording import to_json
 from dep.engine.atomic import atomic_text
+from dep.engine.formats.relion_set import RECORDED, combined_in
 
 NAME = "run.json"
 VERSION = 1
@@ -38,6 +39,8 @@ class RunLog:
         The command line of this run.
     models
         Cards of the models that picked in this run, by the digest of their weights.
+    combined
+        Files of the folder that hold the picks of all tomograms; None: as it was.
     """
 
     path: Path
@@ -45,6 +48,7 @@ class RunLog:
     started: str = field(default_factory=lambda: now())
     mine: dict[str, Entry] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
+    combined: list[str] | None = None
 
     def entries(self) -> dict[str, Entry]:
         """Read what the folder's runs have recorded so far, by output name.
@@ -89,6 +93,8 @@ class RunLog:
             entries, models = self._read()
             document["tomograms"] = {**entries, **self.mine}
             document["models"] = {**models, **self.models}
+            if self.combined is None and (before := combined_in(self.path.parent)):
+                document[RECORDED] = before
             text = to_json(document, indent=1, encoding="utf-8") + "\n"
             with atomic_text(self.path) as stream:
                 stream.write(text)
@@ -103,8 +109,15 @@ class RunLog:
             "ended": None if status == "running" else now(),
             "status": status,
             "models": self.models,
+            **({} if self.combined is None else {RECORDED: self.combined}),
             "tomograms": self.mine,
         }
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[dict[str, Entry]]:
+        """Give the entries of all runs, which no other process changes meanwhile."""
+        with _lock(self.path.parent):
+            yield self.entries()
 
 
 def now() -> str:

@@ -48,6 +48,13 @@ class PicksError(DepError):
     """A coordinate file that cannot be read or written."""
 
 
+class UseError(PicksError):
+    """Coordinates that cannot be read or written as they were asked for.
+
+    Something must be said that no file says, or said otherwise; nothing was written.
+    """
+
+
 class ReportError(DepError):
     """A folder of picks that no report can be made of."""
 

@@ -11,6 +11,7 @@ from dep.engine.formats import (
     format_of,
     may_hold_coordinates,
     read_rows,
+    relion_set,
 )
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.table import Table
@@ -59,8 +60,9 @@ def coordinate_files(path: Path) -> list[Path]:
     ):
         return [path]
     best: dict[str, tuple[int, Path]] = {}
+    again = relion_set.combined_in(path)
     for file in sorted(path.iterdir()):
-        if not _holds_coordinates(file):
+        if file.name in again or not _holds_coordinates(file):
             continue
         name = FORMATS[format_of(file)].name_of(file)
         suffix = file.suffix.lower()

@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from dep.engine.picks import Picks
 
 COMMENT = "# dep: "
+CENTRE = "centre_xyz"  # in voxels, which coordinates count from
 NUMBER = "number"  # of a tomogram, where the format knows no names
 
 
 def frame_comments(
-    picks: Sequence["Picks"], numbers: Mapping[str, int] | None = None
+    picks: Sequence["Picks"],
+    numbers: Mapping[str, int] | None = None,
+    centres: Mapping[str, list[float]] | None = None,
 ) -> str:
     """Give the comment lines of some tomograms, which all have one class table.
 
-    `numbers` are kept too, for formats that know tomograms by number.
+    `numbers` are kept too, for formats that know tomograms by number, and `centres`
+    (x, y, z in voxels), for those that count from there.
     """
     lines = []
     for one in picks:
@@ -33,6 +37,8 @@ def frame_comments(
         }
         if numbers is not None:
             document[NUMBER] = numbers[one.tomogram]
+        if centres is not None:
+            document[CENTRE] = centres[one.tomogram]
         if one.model is not None:
             document["model"] = one.model.name
             document["weights"] = one.model.weights_digest
@@ -96,4 +102,11 @@ def _frame(document: Any) -> Frame:  # noqa: ANN401 - whatever the JSON holds
     if not all(0 <= one.diameter < math.inf for one in classes):
         message = "diameters that make no sense"
         raise ValueError(message)
-    return Frame(shape, size, classes or None)
+    origin = document.get(CENTRE)
+    if origin is not None:
+        x, y, z = (float(place) for place in origin)
+        origin = (x, y, z)
+        if not all(0 <= place <= MAX_EDGE for place in origin):
+            message = f"no centre of a tomogram: {origin}"
+            raise ValueError(message)
+    return Frame(shape, size, classes or None, origin=origin)

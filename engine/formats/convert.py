@@ -14,6 +14,7 @@ import numpy as np
 
 from dep.engine.card import ClassInfo
 from dep.engine.errors import PicksError
+from dep.engine.formats import relion_set
 from dep.engine.formats.files import read_rows, with_one_class_table
 from dep.engine.formats.frame import Centre, Frame
 from dep.engine.formats.registry import (
@@ -124,8 +125,10 @@ def _inside(folder: Path, form: str | None) -> list[Path]:
         if path.is_file()
         and not path.name.startswith(".")
         and path.name.lower().endswith(wanted)
-        and path.name != "run.json"  # of `dep pick`
+        and path.name != relion_set.RECORD
     ]
+    again = relion_set.repeating([path for path in inside if path.suffix == ".star"])
+    inside = [path for path in inside if path not in again]
     if form is None:
         return [path for path in inside if may_hold_coordinates(path)]
     # Files of other formats have the same ending.

@@ -34,6 +34,9 @@ class Frame:
         Å, of the unbinned tilt series that the tomogram was made of.
     unbinned_shape : (int, int, int) or None
         z, y, x in unbinned pixels, where it is not `shape` times the binning.
+    origin : (float, float, float) or None
+        x, y, z in voxels, which centred coordinates of a file count from, where the
+        file says it itself. No convention is asked for then.
     """
 
     shape: tuple[int, int, int] | None = None
@@ -41,6 +44,7 @@ class Frame:
     classes: tuple[ClassInfo, ...] | None = None
     pixel_size: float | None = None
     unbinned_shape: tuple[int, int, int] | None = None
+    origin: tuple[float, float, float] | None = None
 
     def or_else(self, other: "Frame") -> "Frame":
         """Fill what this frame does not know from another."""
@@ -167,7 +171,11 @@ class Counting:
         """
         origin: NDArray[np.float64] | float = 0.0
         if self.centred:
-            middle = frame.centre(self.centre or centre)
+            middle = (
+                np.array(frame.origin)
+                if frame.origin
+                else frame.centre(self.centre or centre)
+            )
             if middle is None or frame.voxel_size is None:
                 message = (
                     f"{path}: counts coordinates from the tomogram's centre, but its "

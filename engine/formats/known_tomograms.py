@@ -1,10 +1,19 @@
 """What is known of tomograms besides picks: from headers or RELION's list."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dep.engine.errors import DepError, PicksError
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.tomograms_star import TomogramSet, read_tomograms
+
+if TYPE_CHECKING:
+    from dep.engine.picks import Picks
+
+# A reconstruction is a few voxels larger or smaller than its size divided by the
+# binning, and a voxel size in a header may be rounded: beyond that it is another frame.
+FEW_VOXELS = 2.0
+ROUNDED = 0.01
 
 
 def known_tomograms(path: Path) -> TomogramSet:
@@ -56,3 +65,44 @@ def _headers(path: Path) -> dict[str, Frame]:
         message = f"{path}: no tomograms ({' '.join(TOMOGRAM_SUFFIXES)}) in this folder"
         raise PicksError("\n  ".join([message, *faults]))
     return frames
+
+
+def misfit(picks: "Picks", frame: Frame, source: Path) -> str | None:
+    """Say how a tomogram differs in size from what is known of it; None: it does not.
+
+    Coordinates from the centre would be wrong: axes were exchanged, or the tomogram was
+    cut.
+
+    Parameters
+    ----------
+    picks
+        Of the tomogram; shape and voxel size are looked at.
+    frame
+        What is known: the unbinned size, or else shape and voxel size.
+    source
+        Which says so, for the message.
+    """
+    if picks.shape is None or picks.voxel_size is None:
+        return None
+    if frame.unbinned_shape and frame.pixel_size:
+        edges, size = frame.unbinned_shape, frame.pixel_size
+    elif frame.shape and frame.voxel_size:
+        edges, size = frame.shape, frame.voxel_size
+    else:
+        return None
+    own = [edge * picks.voxel_size for edge in picks.shape]
+    known = [edge * size for edge in edges]
+    slack = FEW_VOXELS * max(picks.voxel_size, size)
+    if all(
+        abs(one - other) <= slack + ROUNDED * other
+        for one, other in zip(own, known, strict=True)
+    ):
+        return None
+    found, expected = (
+        " x ".join(f"{edge:.0f}" for edge in reversed(some)) for some in (own, known)
+    )
+    return (
+        f"{picks.tomogram}: is {found} Å (x, y, z), but {source} says {expected} Å; "
+        "coordinates from the centre are wrong where the tomogram was turned, cut or "
+        "has another voxel size than it says"
+    )

@@ -53,6 +53,8 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
         frame = how.frame_of(one)
         pixel_size = frame.need_pixel_size(one.tomogram, "RELION 4")
         binning = frame.need_voxel_size(one.tomogram, "RELION 4") / pixel_size
+        if not len(one):
+            continue
         group = optics.group_of[one.tomogram]
         rows.append(
             format_rows(

@@ -24,6 +24,9 @@ where all of that is known (from tomograms.star, or given), and left out otherwi
 RELION 5 then makes its own from tomograms.star (``ParticleSet::read``), but stops at
 one that lacks something.
 
+Our first comment lines keep the centre in voxels too, so that our files are read back
+right whatever is known of the tomogram by then.
+
 Where tomograms.star is named, ``optimisation_set.star`` is written beside the
 particles: ``rlnTomoParticlesFile`` and ``rlnTomoTomogramsFile``, as paths from the
 folder that the command runs in, which for RELION is that of the project.
@@ -56,12 +59,16 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
         The tomogram's shape or voxel size is unknown.
     """
     optics = optics_groups(picks, how, complete=True)
+    centres = {}
     rows = []
     for one in picks:
         frame = how.frame_of(one)
         centre = frame.need_centre(one.tomogram, "RELION 5", how.centre)
+        centres[one.tomogram] = centre.tolist()
         voxel_size = frame.need_voxel_size(one.tomogram, "RELION 5")
         centred = (one.xyz.astype(np.float64) - centre) * voxel_size
+        if not len(one):
+            continue
         group = f"{optics.group_of[one.tomogram]} " if optics else ""
         rows.append(
             format_rows(
@@ -80,7 +87,7 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
     )
     blocks = [optics.block] if optics else []
     blocks.append(star_text.loop("particles", tags, "".join(rows)))
-    text = f"{frame_comments(picks)}\n" + "".join(
+    text = f"{frame_comments(picks, centres=centres)}\n" + "".join(
         f"{VERSION}\n\n{block}" for block in blocks
     )
     return {**relion_set.files(path, how, VERSION), path: text}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpticsGroups:
-    """The text of the block, and the number of each tomogram's group."""
+    """The text of the block, and the group's number of each tomogram with particles."""
 
     block: str
     group_of: Mapping[str, int]
@@ -41,7 +41,8 @@ def optics_groups(
         Not `complete`, and an unbinned pixel size is unknown.
     """
     keys: dict[str, tuple[float, float, Optics | None]] = {}
-    for one in picks:
+    # RELION has no groups without particles; of no particles at all, all groups.
+    for one in [some for some in picks if len(some)] or picks:
         name = one.tomogram
         frame = how.frame_of(one)
         optics = how.optics_of.get(name, how.optics)

@@ -6,7 +6,9 @@ for from the folder that the command runs in, then from the set's own folder and
 above it. The tomograms give each tomogram's unbinned size and pixel size.
 """
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,10 @@ from dep.engine.formats.tomograms_star import read_tomograms
 
 PARTICLES, TOMOGRAMS = "rlnTomoParticlesFile", "rlnTomoTomogramsFile"
 NAME = "optimisation_set.star"
+# What is called so in a folder that `dep pick` wrote into repeats other files of it,
+# if its record says so.
+COMBINED = ("particles.star", NAME)
+RECORD, RECORDED = "run.json", "combined"
 
 
 def files(path: Path, how: Conventions, version: str) -> Files:
@@ -73,6 +79,36 @@ def following(
         return replace(found, frames=frames)
 
     return read
+
+
+def repeating(files: Sequence[Path]) -> set[Path]:
+    """Name those STAR files of one folder whose picks other files of it hold too.
+
+    What `dep pick` combined, as its record says; and particles that an optimisation set
+    names, which is read instead.
+    """
+    if not files:
+        return set()
+    combined = combined_in(files[0].parent)
+    found = {file for file in files if file.name in combined}
+    for path in files:
+        if not path.name.endswith(NAME) or path in found:
+            continue
+        # Of a set that is damaged, or whose particles are gone, reading says so.
+        with contextlib.suppress(PicksError, OSError, UnicodeDecodeError):
+            named = _value(read_star(path), PARTICLES)
+            particles = _find(path, named) if named else path
+            found |= {file for file in files if particles.samefile(file)} - {path}
+    return found
+
+
+def combined_in(folder: Path) -> list[str]:
+    """Name what the record of a folder says that `dep pick` combined of its files."""
+    try:
+        document = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return [name for name in document[RECORDED] if name in COMBINED]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
 
 
 def _value(file: StarFile, tag: str) -> str | None:

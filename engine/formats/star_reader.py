@@ -60,10 +60,10 @@ def read_particles(file: StarFile, frame: Frame) -> Table:
     frames = comment_frames(file.text)
     own = next(iter(frames.values()), Frame())  # all have the same class table
     if len(frames) > 1:
-        frames = {name: frame.or_else(one) for name, one in frames.items()}
+        frames = {name: _overruled(one, frame) for name, one in frames.items()}
         own = Frame(classes=own.classes)
     # Numbers count in the file's own class table, whatever the reader's is.
-    frame = replace(frame.or_else(own), classes=own.classes or frame.classes)
+    frame = replace(_overruled(own, frame), classes=own.classes or frame.classes)
     for tags in (star_text.CENTRED, star_text.VOXELS):
         loop = file.loop_of(tags[0])
         if loop is None:
@@ -79,6 +79,14 @@ def read_particles(file: StarFile, frame: Frame) -> Table:
         f"{', '.join(star_text.VOXELS)} or {', '.join(star_text.CENTRED)}"
     )
     raise PicksError(message)
+
+
+def _overruled(own: Frame, said: Frame) -> Frame:
+    """Let what the user says go before what a file says of its tomogram."""
+    frame = said.or_else(own)
+    if said.shape in (None, own.shape):
+        return frame
+    return replace(frame, origin=None)  # it is that of another size
 
 
 def _table(

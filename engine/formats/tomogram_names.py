@@ -21,10 +21,13 @@ class Renaming:
     patterns : tuple of (str, str)
         Each with one ``*`` at most, which stands for the same on both sides; the first
         that fits counts.
+    otherwise : mapping of str to str
+        Whole names that no rule was given for.
     """
 
     exact: Mapping[str, str] = field(default_factory=dict)
     patterns: tuple[tuple[str, str], ...] = ()
+    otherwise: Mapping[str, str] = field(default_factory=dict)
 
     def new(self, name: str) -> str:
         """Give the new name of a tomogram; its own, where no rule fits."""
@@ -39,7 +42,7 @@ class Renaming:
             ):
                 middle = name[len(before) : len(name) - len(after)]
                 return new.replace(ANY, middle)
-        return name
+        return self.otherwise.get(name, name)
 
 
 def renaming_of(rules: Iterable[str], table: Path | None = None) -> Renaming:

@@ -9,7 +9,7 @@ each tomogram: ``rlnTomoName``, ``rlnTomoTiltSeriesPixelSize`` (Å, unbinned),
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dep.engine.errors import PicksError
@@ -44,12 +44,27 @@ class TomogramSet:
     volumes : mapping of str to str
         RELION's name by the name of the reconstructed file without ending:
         ``rec_TS_01`` is ``TS_01``.
+    groups : mapping of str to str
+        RELION's optics group of each tomogram: what the file says, or the tomogram's
+        own name.
     """
 
     path: Path
     frames: Mapping[str, Frame]
     optics: Mapping[str, Optics] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def star(self) -> Path | None:
+        """The file, where it is a tomograms.star and no folder of tomograms."""
+        return self.path if self.groups else None
+
+    def optics_of(self, optics: Optics | None) -> Mapping[str, Optics]:
+        """Give the optics by tomogram; those given overrule the file's own values."""
+        if optics is None:
+            return self.optics
+        return {name: replace(optics, group=one) for name, one in self.groups.items()}
 
 
 def read_tomograms(path: Path) -> TomogramSet:
@@ -73,16 +88,18 @@ def read_tomograms(path: Path) -> TomogramSet:
     frames: dict[str, Frame] = {}
     optics: dict[str, Optics] = {}
     volumes: dict[str, str] = {}
+    groups: dict[str, str] = {}
     for row, name in enumerate(names):
         frames[name] = rows.frame(row)
-        found = rows.optics(row, name)
+        groups[name] = rows.text("rlnOpticsGroupName", row) or name
+        found = rows.optics(row, groups[name])
         if found is not None:
             optics[name] = found
         for tag in VOLUMES:
             volume = rows.text(tag, row)
             if volume:
                 volumes[Path(volume).name.rsplit(".", 1)[0]] = name
-    return TomogramSet(path, frames, optics, volumes)
+    return TomogramSet(path, frames, optics, volumes, groups)
 
 
 class _Rows:
@@ -126,8 +143,7 @@ class _Rows:
         voxel_size = pixel_size * binning if pixel_size and binning else None
         return Frame(shape, voxel_size, None, pixel_size, unbinned)
 
-    def optics(self, row: int, name: str) -> Optics | None:
-        group = self.text("rlnOpticsGroupName", row) or name
+    def optics(self, row: int, group: str) -> Optics | None:
         voltage, aberration, contrast = (
             self.number(tag, row) for tag in star_text.OPTICS
         )

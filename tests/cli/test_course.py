@@ -85,9 +85,9 @@ def test_the_network_goes_on_while_outputs_are_written(pick, monkeypatch):
             second.set()
         begin(self, name, number, of)
 
-    def writes(picks, job):
+    def writes(picks, job, **options):
         assert second.wait(60)
-        write(picks, job)
+        write(picks, job, **options)
 
     monkeypatch.setattr(Lines, "begin", begins)
     monkeypatch.setattr(picking, "write_outputs", writes)
