@@ -4,13 +4,14 @@ Source: "Next-generation file formats (NGFF)", https://ngff.openmicroscopy.org/0
 /0.5. Voxels of a level are counted from the centre of its first one, whatever its
 ``translation`` says.
 
-The only module that imports zarr, fsspec and aiohttp.
+The only module that imports zarr, and with it fsspec.
 """
 
 import itertools
 import math
-import time
+import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
+from dep.engine.readers import remote
 from dep.engine.readers.blosc import is_cut_short
 from dep.engine.readers.chunks import Box, ChunkStore, planes_of
 from dep.engine.readers.files import is_file
@@ -34,10 +36,6 @@ if TYPE_CHECKING:
 
 # Any of these in a folder makes it one of Zarr's.
 MARKS = ("zarr.json", ".zgroup", ".zarray")
-# Seconds until a server must have answered, and between two pieces of an answer.
-CONNECT, ANSWER = 20, 60
-# How often a piece is asked for, and the seconds between.
-ATTEMPTS, PAUSE = 3, 1.0
 SHOWN = 8  # members of a group named in a message
 DEEPEST = 2  # parts of a level's path: "0", or "scale0/image"
 
@@ -100,7 +98,7 @@ def open_zarr(location: Location, wish: Wish) -> tuple[Header, Planes, list[str]
         shape=header.shape,
         dtype=header.dtype,
         chunk=(chunks[0], chunks[1], chunks[2]),
-        load=_loader(own, array, axes, ATTEMPTS if is_url(label) else 1),
+        load=_loader(own, array, axes),
         close=array.store.close,
         costly=is_url(label),
     )
@@ -112,9 +110,11 @@ def _node(label: str) -> "zarr.Array[Any] | zarr.Group":
     import zarr
 
     try:
-        if not is_url(label):
-            return zarr.open(label, mode="r")
-        return zarr.open(_remote(label), mode="r")
+        with warnings.catch_warnings():
+            # Of servers that answer to every name. Not ours to pass on.
+            warnings.simplefilter("ignore", UserWarning)
+            store = _remote(label) if is_url(label) else label
+            return remote.again(label, lambda: zarr.open(store, mode="r"))
     except TomogramError:
         raise
     except FileNotFoundError as error:
@@ -132,16 +132,9 @@ def _node(label: str) -> "zarr.Array[Any] | zarr.Group":
 
 def _remote(url: str) -> "FsspecStore":
     """Make a store of an address."""
-    need("fsspec", "zarr", url, "addresses")
+    options = remote.options(url)
     from zarr.storage import FsspecStore
 
-    options: dict[str, Any] = {}
-    if url.lower().startswith("http"):
-        aiohttp = need("aiohttp", "zarr", url, "addresses")
-        limit = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT, sock_read=ANSWER
-        )
-        options["client_kwargs"] = {"timeout": limit}
     return FsspecStore.from_url(url, storage_options=options, read_only=True)
 
 
@@ -163,7 +156,7 @@ def _image(
     arrays: dict[str, zarr.Array[Any]] = {}
     for path in image.paths:
         try:
-            found = node[path]
+            found = remote.again(label, partial(node.__getitem__, path))
         except (KeyError, FileNotFoundError):
             continue  # an image of which only some levels were copied
         except Exception as error:
@@ -241,7 +234,7 @@ def _among(label: str) -> str:
 
 
 def _loader(
-    label: str, array: "zarr.Array[Any]", axes: Sequence[int], attempts: int
+    label: str, array: "zarr.Array[Any]", axes: Sequence[int]
 ) -> Callable[[Box], NDArray[Any]]:
     """Make what reads a box of an array (z, y, x)."""
 
@@ -250,18 +243,16 @@ def _loader(
         for axis, part in zip(axes, box, strict=True):
             index[axis] = part
         _check_chunks(label, array, index)
-        for attempt in range(1, attempts + 1):
-            try:
-                voxels = np.asarray(array[tuple(index)])
-            except MemoryError:
-                raise
-            except Exception as error:  # codecs and servers raise what they like
-                if attempt == attempts:
-                    raise _failed(label, error) from error
-                time.sleep(PAUSE)
-            else:
-                return voxels
-        raise AssertionError
+
+        def ask() -> NDArray[Any]:
+            return np.asarray(array[tuple(index)])
+
+        try:
+            return remote.again(label, ask)
+        except MemoryError:
+            raise
+        except Exception as error:  # codecs and servers raise what they like
+            raise _failed(label, error) from error
 
     return load
 
@@ -307,12 +298,9 @@ def _missing(label: str, array: "zarr.Array[Any]") -> list[str]:
 
 
 def _failed(label: str, error: Exception) -> TomogramError:
-    said = str(error) or type(error).__name__
     if is_url(label):
-        return TomogramError(
-            f"{label}: cannot be read ({type(error).__name__}: {said}). Is the address "
-            f"right, and the server there? It has {CONNECT} seconds to answer."
-        )
+        return remote.failed(label, error)
+    said = str(error) or type(error).__name__
     return TomogramError(
         f"{label}: cannot be read ({said}). It may be damaged or cut short: copy it "
         "again."
