@@ -13,6 +13,10 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes share the processor: more threads in each would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Timings never decide a test.
 settings.register_profile("dep", deadline=None)
 settings.load_profile("dep")

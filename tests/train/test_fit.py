@@ -60,12 +60,12 @@ def same(a, b):
 
 def test_the_loss_falls(run_files, tmp_path):
     reports = []
-    config = with_training(load_config(run_files.config), steps=120, learning_rate=2e-2)
+    config = with_training(load_config(run_files.config), steps=50, learning_rate=2e-2)
     train(config, tmp_path / "run", progress=reports.append)
     with (tmp_path / "run/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
-    assert reports[-1].step == 120 == int(rows[-1]["step"])
+    assert reports[-1].step == 50 == int(rows[-1]["step"])
 
 
 def test_two_runs_of_one_seed_are_one_run(run_files, tmp_path):
