@@ -120,7 +120,8 @@ def measure(
             sums.append(float(block.sum()))
             # Not np.dot: BLAS would split it among threads, which changes its rounding
             # with their number, and takes 50 times as long where a core is busy.
-            np.square(block, out=block)
+            with np.errstate(over="ignore"):  # found below
+                np.square(block, out=block)
             squares.append(float(block.sum()))
         if blocks is not None:
             blocks.take(plane.reshape(height, width))

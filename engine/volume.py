@@ -269,8 +269,8 @@ def _volume(
         size = default_voxel_size
         warnings = (
             *warnings,
-            f"{label}: the header holds no voxel size, {size:g} Å are assumed; "
-            "coordinates in ångström depend on it (--voxel-size)",
+            f"{label}: the voxel size in the header {header.lacks}, {size:g} Å are "
+            "assumed; coordinates in ångström depend on it (--voxel-size)",
         )
     if size is None:
         message = (

@@ -6,6 +6,9 @@ from dep.engine.resample import ResampledVolume
 from dep.engine.volume import Volume
 
 VOXEL_SIZE_TOLERANCE = 0.05
+# Voxel sizes of a tomogram over the model's that may be meant: from unbinned ones of
+# 0.5 Å to ones that hold nothing of a particle any more. Beyond, a unit is wrong.
+RESCALABLE = (1 / 25, 10.0)
 
 
 def fit_voxel_size(
@@ -21,10 +24,19 @@ def fit_voxel_size(
     Raises
     ------
     VoxelSizeError
-        The voxel sizes differ by more than 5 % and neither `rescale` nor `ignore`.
+        The voxel sizes differ by more than 5 % and neither `rescale` nor `ignore`, or
+        by more than can be resampled.
     """
     found, wanted = volume.voxel_size, card.voxel_size
     label = volume.label
+    least, most = (wanted * factor for factor in RESCALABLE)
+    if rescale and not least <= found <= most:
+        message = (
+            f"{label}: a voxel size of {found:g} Å cannot be resampled to the model's "
+            f"{wanted:g} Å. Expected {least:g} to {most:g} Å: is the unit right? Give "
+            "the voxel size in ångström with --voxel-size."
+        )
+        raise VoxelSizeError(message)
     if rescale and found != wanted:
         warnings: tuple[str, ...] = ()
         if found > wanted * (1 + VOXEL_SIZE_TOLERANCE):

@@ -4,6 +4,7 @@ Source: the table in TOM's ``tom_emread`` (Nickell et al., J. Struct. Biol. 149:
 2005): 512 bytes of header, then voxels with x fastest.
 """
 
+import math
 from pathlib import Path
 from typing import IO, Literal
 
@@ -21,6 +22,7 @@ LITTLE_ENDIAN = {1: "VAX", 2: "Convex", 6: "PC"}
 # Byte 4, what a voxel is; bytes are signed.
 TYPES = {1: "i1", 2: "i2", 4: "i4", 5: "f4", 8: "c8", 9: "f8", 10: "c16"}
 MAX_EDGE = 1 << 20
+SUFFIX = ".em"
 HEADER = np.dtype(
     [
         ("machine", "u1"),
@@ -44,7 +46,7 @@ def recognises(head: bytes) -> bool:
 
     The format has no magic number: the header must make sense.
     """
-    return _byte_order(head) is not None
+    return bool(_byte_orders(head))
 
 
 def open_em(path: Path, stream: IO[bytes]) -> tuple[Header, MappedPlanes, list[str]]:
@@ -57,10 +59,13 @@ def open_em(path: Path, stream: IO[bytes]) -> tuple[Header, MappedPlanes, list[s
     """
     stream.seek(0)
     head = stream.read(HEADER_BYTES)
-    order = _byte_order(head)
-    if order is None:
-        message = f"{path}: not an EM file: its header makes no sense"
-        raise TomogramError(message)
+    orders = _byte_orders(head)
+    if not orders:
+        raise senseless(path, head)
+    # Edges such as 256 make sense in both: the length of the file decides.
+    length = stream.seek(0, 2)
+    fitting = [order for order in orders if _bytes(head, order) <= length]
+    order = (fitting or orders)[0]
     record = np.frombuffer(head, HEADER.newbyteorder(order), 1)[0]
     x, y, z = (int(length) for length in record["size"])
     three_axes(str(path), (z, y, x))
@@ -88,19 +93,45 @@ def open_em(path: Path, stream: IO[bytes]) -> tuple[Header, MappedPlanes, list[s
     return header, planes, list(warnings)
 
 
-def _byte_order(head: bytes) -> Literal["<", ">"] | None:
-    """Tell ``<`` or ``>``; None where the header makes sense in neither."""
+def senseless(path: Path, head: bytes) -> TomogramError:
+    """Say what in a header is none of an EM file."""
+    expected = (
+        f"expected a machine code of {min(BIG_ENDIAN)} to {max(LITTLE_ENDIAN)}, a type "
+        f"of voxels of {', '.join(map(str, TYPES))}, and sizes of 1 to {MAX_EDGE}"
+    )
+    if len(head) < HEADER_BYTES:
+        found = f"{len(head)} bytes, which are less than its header"
+    else:
+        little, big = (" x ".join(map(str, _sizes(head, order))) for order in "<>")
+        found = f"{head[0]}, {head[3]} and {little} (or {big} in the other byte order)"
+    message = f"{path}: not an EM file: {expected}; found {found}. Copy it again."
+    return TomogramError(message)
+
+
+def _byte_orders(head: bytes) -> list[Literal["<", ">"]]:
+    """List those in which the header makes sense, that of its machine first."""
     if len(head) < HEADER_BYTES or head[3] not in TYPES:
-        return None
+        return []
     if head[0] not in BIG_ENDIAN | LITTLE_ENDIAN:
-        return None
+        return []
     big = head[0] in BIG_ENDIAN
     orders: tuple[Literal["<", ">"], ...] = (">", "<") if big else ("<", ">")
-    for order in orders:
-        sizes = np.frombuffer(head, order + "i4", 3, 4)
-        if ((sizes > 0) & (sizes <= MAX_EDGE)).all():
-            return order
-    return None
+    return [
+        order
+        for order in orders
+        if all(0 < one <= MAX_EDGE for one in _sizes(head, order))
+    ]
+
+
+def _sizes(head: bytes, order: str) -> tuple[int, ...]:
+    """Give x, y, z."""
+    return tuple(map(int, np.frombuffer(head, order + "i4", 3, 4)))
+
+
+def _bytes(head: bytes, order: str) -> int:
+    """Say how long the file must be."""
+    voxel = np.dtype(TYPES[head[3]]).itemsize
+    return HEADER_BYTES + math.prod(_sizes(head, order)) * voxel
 
 
 def _text(raw: bytes) -> str:

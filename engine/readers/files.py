@@ -26,13 +26,20 @@ def open_file(path: Path) -> IO[bytes]:
     Raises
     ------
     TomogramError
-        No such file, no permission, a directory.
+        No such file, no permission, a directory, a pipe or a device.
     """
     try:
         if is_folder(path):
             message = (
                 f"{path}: is a directory, expected a tomogram: a file, or the folder "
                 "of an OME-Zarr image"
+            )
+            raise TomogramError(message)
+        if not is_file(path) and os.path.exists(path):  # noqa: PTH110 - never raises
+            # Not opened: a pipe waits for someone to write into it.
+            message = (
+                f"{path}: is a pipe or a device, expected a file: tomograms are read "
+                "more than once. Write it to a file first"
             )
             raise TomogramError(message)
         return path.open("rb")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import h5py  # type: ignore[import-untyped]
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
+USER_BLOCK = 512  # bytes of another program before it, MATLAB's; larger ones are rare
 EMAN_IMAGES = "MDF/images"
 EMAN_EDGES = ("EMAN.apix_x", "EMAN.apix_y", "EMAN.apix_z")
 # Written by ilastik and Fiji's HDF5 plugin: z, y, x in micrometres.
@@ -37,7 +38,7 @@ SHOWN = 8  # datasets named in a message
 
 def recognises(head: bytes) -> bool:
     """Say whether the first bytes of a file are those of an HDF5 file."""
-    return head.startswith(MAGIC)
+    return MAGIC in (head[: len(MAGIC)], head[USER_BLOCK:][: len(MAGIC)])
 
 
 def open_hdf5(
@@ -127,15 +128,16 @@ def _listing(path: Path, file: "h5py.File", kind: "type[h5py.Dataset]") -> str:
     if not every:
         return "; it holds no datasets at all."
     every.sort(key=lambda one: not _is_volume(one))  # volumes first
-    named = [
-        f"{one.name} ({' x '.join(map(str, one.shape or ()))} {one.dtype})"
-        for one in every[:SHOWN]
-    ]
+    named = [f"{one.name} ({_size(one)} {one.dtype})" for one in every[:SHOWN]]
     more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return (
-        f". It holds {', '.join(named)}{more}. "
-        f"Choose one by its path after the file's: {path}{every[0].name}"
-    )
+    held = f". It holds {', '.join(named)}{more}"
+    if not _is_volume(every[0]):
+        return f"{held}: none has three dimensions (z, y, x) of numbers."
+    return f"{held}. Choose one by its path after the file's: {path}{every[0].name}"
+
+
+def _size(dataset: "h5py.Dataset") -> str:
+    return " x ".join(map(str, dataset.shape or ())) or "no array"
 
 
 def _open(
@@ -162,8 +164,10 @@ def _open(
             "compressed": dataset.compression or "",
         },
     )
-    offset = dataset.id.get_offset()
-    if offset is not None and not chunks and dataset.dtype.kind in "iuf":
+    # Of a dataset that is linked from another file, the place is one in that file.
+    here = Path(dataset.file.filename).samefile(path)
+    offset = dataset.id.get_offset() if here and not chunks else None
+    if offset is not None and dataset.dtype.kind in "iuf":
         planes, _ = map_voxels(path, stream, offset, header.shape, dataset.dtype)
         close()
         return header, planes, []

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Any of these in a folder makes it one of Zarr's.
 MARKS = ("zarr.json", ".zgroup", ".zarray")
+# What zarr says where it does not know how chunks are packed.
+NO_CODEC = ("codec not available", "Unknown codec")
 SHOWN = 8  # members of a group named in a message
 DEEPEST = 2  # parts of a level's path: "0", or "scale0/image"
 
@@ -80,6 +82,9 @@ def open_zarr(location: Location, wish: Wish) -> tuple[Header, Planes, list[str]
     three_axes(own, (z, y, x))
     edges, unknown = image.edges(name) if image else ((0.0, 0.0, 0.0), "is not given")
     chunks = [int(array.chunks[axis]) for axis in axes]
+    if min(array.chunks) < 1:
+        message = f"{own}: chunks of {chunks} voxels: the metadata is damaged"
+        raise TomogramError(message)
     header = Header(
         format=f"OME-Zarr {image.version}" if image else "Zarr",
         shape=(z, y, x),
@@ -301,6 +306,12 @@ def _failed(label: str, error: Exception) -> TomogramError:
     if is_url(label):
         return remote.failed(label, error)
     said = str(error) or type(error).__name__
+    if any(words in said for words in NO_CODEC):
+        return TomogramError(
+            f"{label}: its chunks are packed by a codec that is not installed "
+            f"({said}). Install the package that has it, or write the image with "
+            "another, such as Blosc or Zstandard."
+        )
     return TomogramError(
         f"{label}: cannot be read ({said}). It may be damaged or cut short: copy it "
         "again."

@@ -14,6 +14,7 @@ from dep.engine.readers.names import FOLDER_SUFFIX, Location, is_url
 from dep.engine.readers.planes import Planes
 
 HEAD = 1024  # bytes that tell a format
+ZIP_MAGIC = b"PK\x03\x04"
 ANY = Wish()
 
 
@@ -81,6 +82,7 @@ def read_header(location: Location, wish: Wish = ANY) -> Header:
             with open_file(path) as stream:
                 head = stream.read(HEAD)
             if _kind(head) is None:
+                _refuse(path, head)
                 return _of_mrc(read_mrc_header(path))
     opened = open_tomogram(location, wish)
     opened.planes.close()
@@ -110,6 +112,7 @@ def is_there(path: Path) -> bool:
 def _open(path: Path, stream: IO[bytes], head: bytes, inner: str) -> Opened:
     kind = _kind(head)
     if kind is None:
+        _refuse(path, head)
         data = open_mrc(path)
         return Opened(_of_mrc(data.header), data.planes, data.warnings)
     if kind is hdf5:
@@ -119,6 +122,19 @@ def _open(path: Path, stream: IO[bytes], head: bytes, inner: str) -> Opened:
     if kind is numpy_file:
         return _opened(numpy_file.open_numpy(path, stream))
     return _opened(em.open_em(path, stream))
+
+
+def _refuse(path: Path, head: bytes) -> None:
+    """Say what is wrong with a file that its name or content tells not to be MRC."""
+    if head.startswith(ZIP_MAGIC):
+        message = (
+            f"{path}: a ZIP archive (.npz, .zip), expected a tomogram: unpack it; one "
+            "array is best saved with numpy.save"
+        )
+        raise TomogramError(message)
+    is_mrc = head[208:211] == b"MAP"
+    if head and not is_mrc and path.name.lower().endswith(em.SUFFIX):
+        raise em.senseless(path, head)
 
 
 def _kind(head: bytes) -> object:

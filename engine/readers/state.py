@@ -40,10 +40,14 @@ def _folder_state(folder: Path) -> dict[str, int]:
     in place.
     """
     entries = size = changed = 0
-    waiting = [os.fspath(folder)]
+    waiting, seen = [os.fspath(folder)], set()
     while waiting:
         inside = waiting.pop()
-        changed = max(changed, Path(inside).stat().st_mtime_ns)
+        own = Path(inside).stat()
+        if own.st_ino in seen:  # a link that leads back
+            continue
+        seen.add(own.st_ino)
+        changed = max(changed, own.st_mtime_ns)
         with os.scandir(inside) as found:
             for one in found:
                 entries += 1

@@ -52,6 +52,13 @@ def open_tiff(path: Path, stream: IO[bytes]) -> tuple[Header, Planes, list[str]]
         raise _damaged(path, ValueError(reason))
     try:
         tiff: TiffFile = tifffile.TiffFile(path)
+        if tiff.is_shaped and all(
+            math.prod(one.shape[:-2]) == 1 for one in tiff.series
+        ):
+            # Pages that tifffile wrote one by one, each described as an image of its
+            # own: told by their sizes alone, equal ones make up a stack.
+            tiff.close()
+            tiff = tifffile.TiffFile(path, is_shaped=False)
     except Exception as error:
         raise _damaged(path, error) from error
     try:

@@ -18,7 +18,7 @@ def nameless(make_tomogram, tmp_path):
 def test_an_assumed_voxel_size_is_a_warning(nameless):
     with open_volume(nameless, default_voxel_size=10.0) as volume:
         assert volume.voxel_size == 10.0
-        assert "no voxel size, 10 Å are assumed" in volume.warnings[0]
+        assert "voxel size in the header is 0, 10 Å are assumed" in volume.warnings[0]
 
 
 def test_picks_keep_the_warning(nameless, tiny_model):

@@ -219,6 +219,12 @@ class TestVoxelSize:
         picks = picker.pick(noise, 15.0, rescale=True)
         assert any("coarser" in one for one in picks.warnings)
 
+    @pytest.mark.parametrize("found", [0.1, 1000.0, 1e-30, 1e30])
+    def test_no_voxel_size_of_another_unit_is_resampled(self, picker, found):
+        volume = open_volume(np.zeros((9, 9, 9), "f4"), found)
+        with pytest.raises(VoxelSizeError, match=r"Expected 0\.4 to 100 Å: is the unit"):
+            fit_voxel_size(volume, picker.card, rescale=True, ignore=False)
+
     def test_rescaling_to_the_same_size_reads_the_tomogram_itself(
         self, picker, tomogram
     ):
