@@ -23,6 +23,7 @@ from dep.engine import (
 from dep.engine.bundled import BUNDLED, bundled_model, model_path
 from dep.engine.model_file import read_card
 from dep.engine.resample import ResampledVolume
+from dep.engine.volume import Volume
 from dep.engine.voxel_frame import fit_voxel_size
 from dep.kernels.cuda import cupy_device
 
@@ -221,8 +222,10 @@ class TestVoxelSize:
 
     @pytest.mark.parametrize("found", [0.1, 1000.0, 1e-30, 1e30])
     def test_no_voxel_size_of_another_unit_is_resampled(self, picker, found):
-        volume = open_volume(np.zeros((9, 9, 9), "f4"), found)
-        with pytest.raises(VoxelSizeError, match=r"Expected 0\.4 to 100 Å: is the unit"):
+        volume = Volume(np.zeros((9, 9, 9), "f4"), found)
+        with pytest.raises(
+            VoxelSizeError, match=r"Expected 0\.4 to 100 Å: is the unit"
+        ):
             fit_voxel_size(volume, picker.card, rescale=True, ignore=False)
 
     def test_rescaling_to_the_same_size_reads_the_tomogram_itself(
