@@ -17,6 +17,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+WIDEST = 120  # characters of a table
+
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document.")]
 Csv = Annotated[
     Path | None,
@@ -41,7 +43,9 @@ def particles(
             "run_data.star; those after the first are compared with it.",
         ),
     ],
-    bins: Annotated[int, typer.Option(min=1, help="Of the histograms.")] = 50,
+    bins: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Of the histograms.")
+    ] = 50,
     csv: Csv = None,
     plot: Plot = None,
     as_json: AsJson = False,
@@ -104,8 +108,7 @@ def fsc(
     With a mask the curve is corrected for what the mask itself correlates, by phase
     randomisation (Chen et al., 2013).
     """
-    from dep.engine.relion_metrics import gold_standard, open_halves
-    from dep.engine.relion_metrics.fsc import ball_mask
+    from dep.engine.relion_metrics import ball_mask, gold_standard, open_halves
 
     if mask is not None and mask_radius is not None:
         message = "--mask and --mask-radius exclude each other"
@@ -115,6 +118,9 @@ def fsc(
         raise UsageError(message)
     if randomise_from is not None and not randomise_from > 0:
         message = f"--randomise-from: expected Å above 0, found {randomise_from:g}"
+        raise UsageError(message)
+    if mask_radius is not None and not mask_radius > 0:
+        message = f"--mask-radius: expected Å above 0, found {mask_radius:g}"
         raise UsageError(message)
     _plots(plot)
     one, other, weights, size = open_halves(first, second, mask, voxel_size)
@@ -218,6 +224,8 @@ def _show_distributions(found: "list[Distribution]") -> None:
     from dep.cli.tables import plain_table
 
     console = Console(highlight=False)
+    # A narrow terminal wraps numbers that do not fit; Rich would cut them.
+    console.width = max(console.width, WIDEST)
     for metric in dict.fromkeys(one.metric for one in found):
         table = plain_table(
             "file",

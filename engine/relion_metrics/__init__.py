@@ -2,7 +2,8 @@
 
 from dep.engine.relion_metrics.bfactor import BFactor, fit_bfactor, read_pairs
 from dep.engine.relion_metrics.distributions import Distribution, distributions
-from dep.engine.relion_metrics.fsc import FscResult, gold_standard, open_halves
+from dep.engine.relion_metrics.fsc import FscResult, gold_standard
+from dep.engine.relion_metrics.maps import ball_mask, open_halves
 from dep.engine.relion_metrics.particles import ParticleMetrics, read_particles
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Distribution",
     "FscResult",
     "ParticleMetrics",
+    "ball_mask",
     "distributions",
     "fit_bfactor",
     "gold_standard",

@@ -159,8 +159,14 @@ def fit_bfactor(pairs: Pairs, confidence: float = CONFIDENCE) -> BFactor:
         )
         raise MetricsError(message)
     every = [n, d] if pairs.deviation is None else [n, d, pairs.deviation]
-    if not all(np.isfinite(one).all() and (one > 0).all() for one in every):
-        message = "expected particles, resolutions and deviations above 0"
+    wrong = np.flatnonzero(~((np.array(every) > 0) & np.isfinite(every)).all(axis=0))
+    if len(wrong):
+        pair = int(wrong[0])
+        found = ":".join(f"{one[pair]:g}" for one in every)
+        message = (
+            f"pair {pair + 1} ({found}): expected particles, resolution and deviation "
+            "above 0"
+        )
         raise MetricsError(message)
     x, y = np.log(n), 1 / d**2
     weights = np.ones(len(n))
@@ -230,7 +236,9 @@ def _from_file(path: Path) -> Pairs:
         fields = line.replace(",", " ").split()
         if not fields or fields[0].startswith("#"):
             continue
-        if not rows and fields[0][0].isalpha():  # the names of the columns
+        if (
+            not rows and fields[0].lstrip("\"'")[:1].isalpha()
+        ):  # the names of the columns
             continue
         rows.append(_row(f"{path}: line {number}", fields))
     return _pairs(str(path), rows)

@@ -94,7 +94,10 @@ def distributions(
         raise MetricsError(message)
     names = [one.name for one in files]
     if len(set(names)) < len(names):
-        message = f"files of the same name: {', '.join(names)}; name them apart"
+        message = (
+            f"files of the same name: {', '.join(names)}; name them apart, with "
+            "NAME=FILE"
+        )
         raise MetricsError(message)
     found = []
     for metric in METRICS:

@@ -13,21 +13,26 @@ independent halves of the particles, refined apart; nothing here can tell.
 """
 
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import MetricsError
-from dep.engine.relion_metrics.shells import Map, correlation, how_many, randomised
-from dep.engine.volume import open_volume
+from dep.engine.relion_metrics.maps import check_contrast, check_mask
+from dep.engine.relion_metrics.shells import (
+    Map,
+    Shape,
+    correlation,
+    how_many,
+    noise_scatter,
+    randomised,
+)
 
 THRESHOLD = 0.143  # Rosenthal and Henderson, J. Mol. Biol. 333:721, 2003
 RANDOMISE_BELOW = 0.8  # of the unmasked FSC
 SMEARED = 2  # shells
-SAME_SIZE = 1e-3  # voxel sizes that differ by less are the same
-SOFT_EDGE = 5.0  # voxels, of a ball
+TIGHT = 0.1  # of the FSC that a mask makes up: RELION warns above it too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,73 +150,6 @@ def resolution_of(
     return Resolution(float(1 / (frequency[shell - 1] + share * step)))
 
 
-def open_halves(
-    first: str | PathLike[str],
-    second: str | PathLike[str],
-    mask: str | PathLike[str] | None = None,
-    voxel_size: float | None = None,
-) -> tuple[Map, Map, Map | None, float]:
-    """Read half maps, and a mask if there is one; give them and the voxel size (Å).
-
-    Raises
-    ------
-    TomogramError, VoxelSizeError
-        A file that is no map, or has no voxel size.
-    MetricsError
-        Maps that do not fit each other, or voxels that are not finite.
-    """
-    paths = [first, second] if mask is None else [first, second, mask]
-    maps: list[Map] = []
-    sizes: list[float] = []
-    for path in paths:
-        # A mask's own voxel size does not matter.
-        size = voxel_size if len(maps) < 2 else sizes[0]
-        with open_volume(path, size) as volume:
-            maps.append(np.array(volume.read(0, volume.shape[0]), np.float32))
-            sizes.append(volume.voxel_size)
-        if not np.isfinite(maps[-1]).all():
-            message = f"{path}: voxels that are NaN or infinite; expected finite ones"
-            raise MetricsError(message)
-        if maps[-1].shape != maps[0].shape:
-            message = (
-                f"{path}: {_words(maps[-1])} voxels, but {first} has "
-                f"{_words(maps[0])}; expected maps of one shape"
-            )
-            raise MetricsError(message)
-    if abs(sizes[1] / sizes[0] - 1) > SAME_SIZE:
-        message = (
-            f"{second}: voxels of {sizes[1]:g} Å, but {first} has {sizes[0]:g} Å; give "
-            "the right one with --voxel-size"
-        )
-        raise MetricsError(message)
-    return maps[0], maps[1], (maps[2] if mask is not None else None), sizes[0]
-
-
-def ball_mask(shape: tuple[int, int, int], radius: float) -> Map:
-    """Give a ball about the middle voxel with a raised-cosine edge, radius in voxels.
-
-    Raises
-    ------
-    MetricsError
-        Its soft edge does not fit the box.
-    """
-    if not 0 < radius + SOFT_EDGE <= min(shape) / 2:
-        message = (
-            f"a mask of {radius:.1f} voxels' radius and a soft edge of {SOFT_EDGE:g} "
-            f"does not fit a box of {min(shape)} voxels"
-        )
-        raise MetricsError(message)
-    z, y, x = (
-        (np.arange(n, dtype=np.float32) - n // 2).reshape(
-            [-1 if axis == own else 1 for axis in range(3)]
-        )
-        for own, n in enumerate(shape)
-    )
-    beyond = np.clip((np.sqrt(z * z + y * y + x * x) - radius) / SOFT_EDGE, 0, 1)
-    mask: Map = (0.5 + 0.5 * np.cos(np.pi * beyond)).astype(np.float32)
-    return mask
-
-
 def gold_standard(
     first: Map,
     second: Map,
@@ -244,26 +182,29 @@ def gold_standard(
         randomise from.
     """
     z, y, x = first.shape
-    shape = (z, y, x)
+    shape: Shape = (z, y, x)
     for number, half in enumerate((first, second), start=1):
-        if half.min() == half.max():
-            message = f"half map {number}: all voxels are alike; expected a density"
-            raise MetricsError(message)
+        check_contrast(half, f"half map {number}")
+    warnings: tuple[str, ...] = ()
+    if np.array_equal(first, second):
+        warnings += ("both half maps are the same, voxel by voxel",)
     spectra = np.fft.rfftn(first), np.fft.rfftn(second)
     frequency = np.arange(how_many(shape)) / (max(shape) * voxel_size)
     unmasked = correlation(*spectra, shape)
     if mask is None:
-        return FscResult(frequency, unmasked, None, None, None, None, voxel_size)
-    check_mask(mask)
+        return FscResult(
+            frequency, unmasked, None, None, None, None, voxel_size, warnings
+        )
+    check_mask(mask, "the mask")
     masked = _masked(first, second, mask)
     start = _start(frequency, unmasked, randomise_from)
     if start is None:
-        warning = (
+        warnings += (
             f"the unmasked FSC never falls below {RANDOMISE_BELOW:g}: no phases were "
-            "randomised, and the corrected curve is the masked one"
+            "randomised, and the corrected curve is the masked one",
         )
         return FscResult(
-            frequency, unmasked, masked, None, masked, None, voxel_size, (warning,)
+            frequency, unmasked, masked, None, masked, None, voxel_size, warnings
         )
     rng = np.random.default_rng(seed)
     one, other = (randomised(each, shape, start, rng) for each in spectra)
@@ -274,24 +215,42 @@ def gold_standard(
     # Masks that leave nothing to tell apart have FSC_n = 1.
     rest = np.maximum(1 - random[beyond], 1e-6)
     corrected[beyond] = (masked[beyond] - random[beyond]) / rest
-    return FscResult(frequency, unmasked, masked, random, corrected, start, voxel_size)
+    warnings += _doubts(frequency, random, corrected, start, mask)
+    return FscResult(
+        frequency, unmasked, masked, random, corrected, start, voxel_size, warnings
+    )
 
 
-def check_mask(mask: Map) -> None:
-    """Refuse a mask outside of [0, 1], or without anything in it.
-
-    Raises
-    ------
-    MetricsError
-        Says what was found.
-    """
-    low, high = float(mask.min()), float(mask.max())
-    if low < -1e-3 or high > 1 + 1e-3 or not high > 0:
-        message = (
-            f"the mask goes from {low:g} to {high:g}; expected weights from 0 to 1 "
-            "that are not all 0"
+def _doubts(
+    frequency: NDArray[np.float64],
+    random: NDArray[np.float64],
+    corrected: NDArray[np.float64],
+    start: int,
+    mask: Map,
+) -> tuple[str, ...]:
+    """Say what makes the resolution of the corrected curve doubtful."""
+    found = resolution_of(frequency, corrected, THRESHOLD)
+    if found.angstrom is None:
+        return ()
+    shell = round(1 / found.angstrom / float(frequency[1]))
+    words = []
+    if start == 1:
+        words.append(
+            "the half maps agree in no shell (the unmasked FSC is below "
+            f"{RANDOMISE_BELOW:g} from the first one on)"
         )
-        raise MetricsError(message)
+    scatter = noise_scatter(mask, shell)
+    if scatter > THRESHOLD:
+        words.append(
+            f"the mask holds so little that the FSC of mere noise scatters by "
+            f"{scatter:.2f} in the shell of this resolution; take a larger mask"
+        )
+    if shell >= start + SMEARED and random[shell] > TIGHT:
+        words.append(
+            f"at this resolution the mask alone makes an FSC of {random[shell]:.2f} "
+            f"(above {TIGHT:g}): take a mask with a softer edge and fewer features"
+        )
+    return tuple(words)
 
 
 def _masked(first: Map, second: Map, mask: Map) -> NDArray[np.float64]:
@@ -315,7 +274,3 @@ def _start(
         )
         raise MetricsError(message)
     return shell
-
-
-def _words(one: Map) -> str:
-    return " x ".join(str(n) for n in one.shape[::-1])

@@ -79,8 +79,8 @@ def read_particles(
         if values:
             return _of(path, block, name or path.stem, values)
     message = (
-        f"{path}: neither {LIKELIHOOD} nor {PROBABILITY} in it; expected the particles "
-        "of a RELION refinement or classification (such as run_data.star)"
+        f"{path}: no particles with {LIKELIHOOD} or {PROBABILITY}; expected those of a "
+        "RELION refinement or classification (such as run_data.star)"
     )
     raise MetricsError(message)
 
@@ -107,13 +107,10 @@ def _of(
 
 
 def _numbers(path: Path, tag: str, column: Sequence[str]) -> NDArray[np.float64]:
-    values = np.empty(len(column))
-    for row, word in enumerate(column):
-        try:
-            values[row] = float(word)
-        except ValueError as error:
-            message = f"{path}: row {row + 1}, {tag}: expected a number, found {word!r}"
-            raise MetricsError(message) from error
+    try:
+        values = np.array(column, np.float64)
+    except ValueError:
+        values = _one_by_one(path, tag, column)
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         row = int(wrong[0])
@@ -122,4 +119,16 @@ def _numbers(path: Path, tag: str, column: Sequence[str]) -> NDArray[np.float64]
             f"{column[row]!r}"
         )
         raise MetricsError(message)
+    return values
+
+
+def _one_by_one(path: Path, tag: str, column: Sequence[str]) -> NDArray[np.float64]:
+    """Read words of which one is no number, to name it."""
+    values = np.empty(len(column))
+    for row, word in enumerate(column):
+        try:
+            values[row] = float(word)
+        except ValueError as error:
+            message = f"{path}: row {row + 1}, {tag}: expected a number, found {word!r}"
+            raise MetricsError(message) from error
     return values

@@ -5,6 +5,7 @@ rounds to s; in a cube these are the usual shells of RELION and others. Shell s 
 s / (longest edge * voxel size) per ångström, and the last one is at Nyquist.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,38 @@ def shell_plane(shape: Shape, z: int) -> NDArray[np.int64]:
     return shell
 
 
+def noise_scatter(mask: Map, shell: int) -> float:
+    """Give the standard deviation of the FSC of independent noise in a mask.
+
+    White noise times a mask m has the covariance C(k - k') between frequencies, C the
+    transform of m^2, so the sum over the frequencies of a shell scatters by
+
+        sqrt(sum_k sum_k' |C(k - k')|^2) / (n C(0))
+
+    of its n frequencies: 1 / sqrt(n) without a mask. The double sum is one over voxels
+    of the autocorrelation of m^2 times the square of the shell's transform.
+    """
+    z, y, x = mask.shape
+    shape: Shape = (z, y, x)
+    square = np.square(mask)
+    spectrum = np.fft.rfftn(square)
+    alike = np.fft.irfftn(np.abs(spectrum) ** 2, shape, axes=(0, 1, 2))
+    there = np.stack([shell_plane(shape, plane) == shell for plane in range(z)])
+    wave = np.fft.irfftn(there.astype(np.float32), shape, axes=(0, 1, 2))
+    many = float(wave[0, 0, 0]) * mask.size  # frequencies of the shell
+    double = float((alike * wave**2).sum()) * float(mask.size) ** 2
+    return math.sqrt(max(double, 0.0)) / (many * float(square.sum(dtype=np.float64)))
+
+
+def _weight(shape: Shape) -> NDArray[np.float64]:
+    """Frequencies that half a spectrum leaves out are conjugates of those it has."""
+    weight = np.full(shape[2] // 2 + 1, 2.0)
+    weight[0] = 1.0
+    if shape[2] % 2 == 0:
+        weight[-1] = 1.0
+    return weight
+
+
 def correlation(a: NDArray[Any], b: NDArray[Any], shape: Shape) -> NDArray[np.float64]:
     """Correlate two half spectra in shells (Fourier shell correlation).
 
@@ -42,11 +75,7 @@ def correlation(a: NDArray[Any], b: NDArray[Any], shape: Shape) -> NDArray[np.fl
     """
     shells = how_many(shape)
     cross, power_a, power_b = np.zeros((3, shells))
-    # Frequencies that half a spectrum leaves out are conjugates of those it has.
-    weight = np.full(shape[2] // 2 + 1, 2.0)
-    weight[0] = 1.0
-    if shape[2] % 2 == 0:
-        weight[-1] = 1.0
+    weight = _weight(shape)
     for z in range(shape[0]):
         shell = shell_plane(shape, z)
         inside = shell < shells

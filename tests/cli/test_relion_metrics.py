@@ -48,6 +48,7 @@ def test_particles_of_two_files(dep, star, tmp_path):
     outcome = dep(*words, "--csv", table, "--plot", plot)
     assert outcome.status == 0, outcome.err
     assert "rlnMaxValueProbDistribution" in outcome.out
+    assert "…" not in outcome.out
     assert plot.read_bytes().startswith(PNG)
     rows = rows_of(table)
     assert len(rows) == 12  # two metrics, two files, all and two classes
@@ -107,8 +108,10 @@ def test_bfactor_of_pairs(dep, tmp_path):
         (("fsc", "none.mrc", "none.mrc"), 1, "no such file"),
         (("fsc", "a", "b", "--mask", "m", "--mask-radius", 9), 2, "exclude each other"),
         (("fsc", "a", "b", "--randomise-from", 9), 2, "--mask"),
+        (("fsc", "a", "b", "--mask-radius", -3), 2, "--mask-radius: expected Å above"),
         (("bfactor", "1000:8"), 1, "3 pairs or more"),
         (("bfactor", "1000:8:x", "2000:7"), 1, "1000 8 x"),
+        (("bfactor", "1000:8", "2000:0", "3000:6"), 1, "pair 2 (2000:0)"),
         (("bfactor", "1000:8", "--confidence", 2), 2, "--confidence"),
     ],
 )

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from dep.engine.errors import DepError, MetricsError
-from dep.engine.relion_metrics.fsc import (
-    ball_mask,
-    gold_standard,
-    open_halves,
-    resolution_of,
+from dep.engine.relion_metrics.fsc import gold_standard, resolution_of
+from dep.engine.relion_metrics.maps import ball_mask, open_halves
+from dep.engine.relion_metrics.shells import (
+    correlation,
+    how_many,
+    noise_scatter,
+    randomised,
 )
-from dep.engine.relion_metrics.shells import correlation, how_many, randomised
 
 VOXEL = 2.0
 
@@ -126,6 +127,7 @@ def test_a_tight_mask_inflates_and_the_correction_takes_it_back():
     start = result.randomised_from
     at = 1 / corrected.angstrom
     assert result.frequency[start - 1] <= at <= result.frequency[start + 2]
+    assert "a softer edge" in result.warnings[0]
 
 
 def test_a_soft_mask_removes_solvent_noise():
@@ -188,6 +190,11 @@ def test_maps_that_do_not_fit_are_refused(tmp_path):
         open_halves(one, oblong)
     with pytest.raises(DepError, match="no such file"):
         open_halves(one, tmp_path / "none.mrc")
+    empty = write(tmp_path / "e.mrc", np.zeros((16, 16, 16)))
+    with pytest.raises(MetricsError, match=r"e\.mrc: all voxels are alike"):
+        open_halves(one, empty)
+    with pytest.raises(MetricsError, match=r"e\.mrc: goes from 0 to 0"):
+        open_halves(one, one, empty)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +216,9 @@ def test_what_makes_no_sense_is_refused(change, words):
 
 
 def test_a_ball_that_does_not_fit_its_box_is_refused():
-    with pytest.raises(MetricsError, match="does not fit a box of 24"):
-        ball_mask((24, 24, 30), 8.0)
+    for radius in (8.0, 0.0, -2.0, np.nan):
+        with pytest.raises(MetricsError, match="does not fit a box of 24"):
+            ball_mask((24, 24, 30), radius)
 
 
 def test_maps_that_agree_too_well_are_not_randomised():
@@ -218,5 +226,36 @@ def test_maps_that_agree_too_well_are_not_randomised():
     result = gold_standard(one, one, VOXEL, ball_mask((24, 24, 24), 6.0))
     assert result.random is None
     assert result.randomised_from is None
-    assert "never falls below 0.8" in result.warnings[0]
+    assert "the same, voxel by voxel" in result.warnings[0]
+    assert "never falls below 0.8" in result.warnings[1]
     np.testing.assert_array_equal(result.corrected, result.masked)
+
+
+@pytest.mark.parametrize("shape", [(24, 24, 24), (21, 24, 20)])
+def test_noise_in_a_mask_scatters_as_much_as_is_said(shape):
+    rng = np.random.default_rng(0)
+    mask = ball_mask(shape, 4.0)
+    scatter = [noise_scatter(mask, shell) for shell in range(how_many(shape))]
+    curves = []
+    for _ in range(200):
+        one, other = (
+            np.fft.rfftn(mask * rng.normal(size=shape).astype(np.float32))
+            for _ in range(2)
+        )
+        curves.append(correlation(one, other, shape))
+    measured = np.std(curves, axis=0)
+    # The two maps' powers scatter too, which the first shells feel.
+    np.testing.assert_allclose(measured[5:], scatter[5:], rtol=0.2)
+    loose = noise_scatter(np.ones(shape, np.float32), 6)
+    assert loose == pytest.approx(1 / np.sqrt(2 * coefficients(shape)[6]))
+
+
+def test_noise_without_signal_is_told():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 32, 32, 32)).astype(np.float32)
+    mask = np.zeros_like(first)
+    mask[14:18, 14:18, 14:18] = 1
+    result = gold_standard(first, second, VOXEL, mask)
+    assert result.resolution().angstrom is not None  # by accident
+    assert "agree in no shell" in result.warnings[0]
+    assert "holds so little" in result.warnings[1]

@@ -103,7 +103,7 @@ def test_one_metric_is_enough_and_classes_are_not_needed(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "rows", "words"),
     [
-        (("rlnCoordinateX",), [(1,)], "neither rlnLogLikeli"),
+        (("rlnCoordinateX",), [(1,)], "no particles with rlnLogLikeli"),
         ((LIKELIHOOD,), [(1,), ("x",)], "row 2, rlnLogLikeli.*'x'"),
         ((LIKELIHOOD,), [(1,), ("nan",)], "row 2.* finite"),
         ((LIKELIHOOD, CLASS), [(1, 1.5)], "whole numbers"),
