@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dep.cli.failure import FAILED, UsageError
+from dep.cli.failure import FAILED, UsageError, words_of
 from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def right(make: Callable[[], Any]) -> Any:  # noqa: ANN401 - what is made
     try:
         return make()
     except DepError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(words_of(error)) from error
 
 
 def blobs_of(words: list[str]) -> tuple[Any, ...]:

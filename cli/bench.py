@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dep.cli.failure import UsageError, guarded, listen_for_termination
+from dep.cli.failure import UsageError, guarded, listen_for_termination, words_of
 from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def _open(contender: "Contender", stack: ExitStack) -> "Entrant":
     try:
         return Entrant(contender, stack.enter_context(contender.open()))
     except DepError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(words_of(error)) from error
 
 
 def _subject(

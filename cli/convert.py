@@ -2,17 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from dep.cli.failure import UsageError, guarded, say
+from dep.cli.failure import UsageError, guarded, say, words_of
 from dep.cli.wording import print_json
-
-if TYPE_CHECKING:
-    from dep.engine import Picks
-    from dep.engine.formats.format import Conventions
-    from dep.engine.formats.tomograms_star import TomogramSet
 
 READ_OPTIONS = "What is read"
 FRAME_OPTIONS = "Tomograms"
@@ -27,7 +22,7 @@ def convert(
         typer.Argument(
             metavar="IN... OUT",
             help="Files of coordinates or folders of them, then the file to write, or "
-            "a folder: one file for each tomogram.",
+            "a folder: one file for each tomogram; - is standard output.",
             show_default=False,
             readable=False,
         ),
@@ -62,7 +57,7 @@ def convert(
         typer.Option(
             metavar="half|floor|middle",
             help="Centre that RELION 5 files count from: size / 2 (RELION's), "
-            "size // 2, (size - 1) / 2.",
+            "size // 2, (size - 1) / 2. dep's own say it themselves.",
             rich_help_panel=READ_OPTIONS,
         ),
     ] = "half",
@@ -242,8 +237,15 @@ def convert(
         reading_of,
         renamed,
     )
+    from dep.cli.convert_output import (
+        is_stream,
+        write_to_files,
+        write_to_stream,
+    )
     from dep.cli.evaluate import shape_of
-    from dep.engine.formats.convert import change, find_files, gather, targets
+    from dep.engine.errors import MissingFactError
+    from dep.engine.formats.convert import change, gather, remarks, targets
+    from dep.engine.formats.find import find_files
     from dep.engine.formats.known_tomograms import known_tomograms
     from dep.engine.formats.registry import format_of
 
@@ -255,6 +257,11 @@ def convert(
         message = "expected IN... OUT: at least one file to read and one to write"
         raise UsageError(message)
     *inputs, out = paths
+    if is_stream(out):
+        if write_as is None or as_json:
+            message = f"{out}: expected --to FORMAT, and no --json"
+            raise UsageError(message)
+        quiet = True
     form = write_as or format_of(out)
     known = None if tomograms is None else known_tomograms(tomograms)
     sizes = {
@@ -277,13 +284,21 @@ def convert(
     )
     reading = renamed(reading, rename, names, known)
     changes = changes_of(swap_yz, flip, to_voxel_size, keep, min_score)
-    found = gather(find_files(inputs, read_as), reading, classes_of(classes))
-    changed = [change(one, changes) for one in found]
-    how = conventions_of(changed, pixel_size, binning, centre, optics, box, known)
-    plan = targets(changed, out, form)
-    _check_free(plan, overwrite)
-    written = _write(plan, form, how)
-    _warn_of(changed, known)
+    try:
+        found = gather(find_files(inputs, read_as), reading, classes_of(classes))
+        changed = [change(one, changes) for one in found]
+        how = conventions_of(changed, pixel_size, binning, centre, optics, box, known)
+        if is_stream(out):
+            written = write_to_stream(changed, out, form, how)
+        else:
+            plan = targets(changed, out, form)
+            written = write_to_files(plan, form, how, overwrite=overwrite)
+    except MissingFactError as error:
+        files = ", or the tomograms or RELION's tomograms.star (--tomograms PATH)"
+        message = f"{words_of(error)}{'' if known else files}"
+        raise UsageError(message) from error
+    for remark in remarks(changed, known, form, how) if known else ():
+        say(remark)
     if as_json:
         print_json({"format": form, "written": written})
     elif not quiet:
@@ -291,48 +306,3 @@ def convert(
             many = one["tomograms"]
             of = f" of {many} tomograms" if many > 1 else ""
             typer.echo(f"{one['path']}: {one['picks']} picks{of} ({form})")
-
-
-def _check_free(plan: "dict[Path, list[Picks]]", overwrite: bool) -> None:
-    existing = [path for path in plan if path.exists() and not path.is_dir()]
-    if existing and not overwrite:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        message = f"{existing[0]}{more}: exists already; replace with --overwrite"
-        raise UsageError(message)
-
-
-def _write(
-    plan: "dict[Path, list[Picks]]", form: str, how: "Conventions"
-) -> list[dict[str, Any]]:
-    from dep.engine.formats import write_picks
-
-    written: list[dict[str, Any]] = []
-    told: set[str] = set()
-    for path, picks in plan.items():
-        losses = write_picks(picks, path, form, how)
-        for loss in losses:
-            if loss not in told:
-                say(loss)
-        told.update(losses)
-        written.append(
-            {
-                "path": str(path),
-                "picks": sum(len(one) for one in picks),
-                "tomograms": len(picks),
-                "losses": losses,
-            }
-        )
-    return written
-
-
-def _warn_of(picks: "list[Picks]", known: "TomogramSet | None") -> None:
-    """Say which tomograms a list of them does not have."""
-    if known is None:
-        return
-    strange = [one.tomogram for one in picks if one.tomogram not in known.frames]
-    if strange:
-        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        say(
-            f"{known.path}: has no tomogram {', '.join(strange[:3])}{more}; "
-            "give picks its names with --rename"
-        )

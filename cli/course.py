@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dep.cli.batch import Job
-from dep.cli.failure import debugging, expected
+from dep.cli.failure import debugging, expected, words_of
 from dep.cli.progress import Reporter, Silent
 from dep.cli.run_log import Entry, RunLog, RunStatus, now
 
@@ -202,7 +202,7 @@ class Course:
     def _failed(self, job: Job, error: Exception) -> str:
         """Tell of a failure; give the words for the record."""
         self._failures += 1
-        words = said = str(error)
+        words = said = words_of(error)
         if not isinstance(error, expected()):
             # A defect: its traceback is shown, and the other tomograms still count.
             log.error(

@@ -12,7 +12,7 @@ import typer
 
 from dep.cli.export import check_place, make_onnx
 from dep.cli.export_options import ONNX, Asked, as_word
-from dep.cli.failure import UsageError, say
+from dep.cli.failure import UsageError, say, words_of
 from dep.cli.progress import EVERY, Reporter, reporting
 from dep.cli.wording import print_json
 
@@ -159,7 +159,7 @@ def _options(for_plans: dict[str, Any]) -> "PlanOptions":
     try:
         find_builder(options)
     except ExportError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(words_of(error)) from error
     return options
 
 

@@ -2,19 +2,29 @@
 
 import functools
 import importlib.util
+import inspect
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import FrameType
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar, get_args
 
 import typer
+from typer.models import OptionInfo
 
 FAILED = 1  # the work was begun and did not all succeed
 WRONG_USE = 2  # nothing was begun: the words given cannot be carried out
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+
+_SETTING = re.compile(r"(^|; )([a-z_]+):")
+_IN_PYTHON = re.compile(r"\([^()]*? in Python, ([^()]*?) on the command line")
+
+# The command that runs, for the names of its options.
+_command: ContextVar[Callable[..., object] | None] = ContextVar("command", default=None)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +48,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        _command.set(command)
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt as stop:
@@ -45,10 +56,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             terminated = isinstance(stop, Terminated)
             raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from stop
         except expected() as error:
+            from dep.engine.errors import UseError
+
             if debugging():
                 raise
-            wrong = isinstance(error, UsageError)
-            fail(str(error) or type(error).__name__, WRONG_USE if wrong else FAILED)
+            wrong = isinstance(error, (UsageError, UseError))
+            fail(words_of(error), WRONG_USE if wrong else FAILED)
 
     return run
 
@@ -58,6 +71,37 @@ def expected() -> tuple[type[Exception], ...]:
     from dep.engine.errors import DepError
 
     return (DepError, UsageError, OSError, ModuleNotFoundError)
+
+
+def words_of(error: BaseException) -> str:
+    """Give the words of an error as whoever typed the command calls things.
+
+    The engine names settings as Python does (``t_seg: expected ...``) and says of what
+    is missing how to give it in Python and on the command line. Here settings are the
+    options of the command that runs, and only those are named.
+    """
+    from dep.engine.errors import SettingError
+
+    words = _IN_PYTHON.sub(r"(\1", str(error)) or type(error).__name__
+    if not isinstance(error, SettingError):
+        return words
+    options = _options(_command.get())
+    return _SETTING.sub(
+        lambda found: found[1] + options.get(found[2], found[2]) + ":", words
+    )
+
+
+def _options(command: Callable[..., object] | None) -> dict[str, str]:
+    """Give the options of a command by the names of its parameters."""
+    if command is None:
+        return {}
+    options = {}
+    for name, one in inspect.signature(command).parameters.items():
+        for about in get_args(one.annotation)[1:]:
+            if isinstance(about, OptionInfo):
+                words = about.param_decls or (f"--{name.replace('_', '-')}",)
+                options[name] = max(words, key=len)
+    return options
 
 
 def debugging() -> bool:

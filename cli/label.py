@@ -15,6 +15,7 @@ from dep.cli.failure import (
     listen_for_termination,
     need,
     say,
+    words_of,
 )
 from dep.cli.named import named_numbers
 from dep.cli.wording import print_json
@@ -141,7 +142,7 @@ def _plan(
             plan = replace(plan, kind=chosen)
         return plan.with_diameters(of_all, of_some)
     except ConfigError as error:
-        fail(str(error), WRONG_USE)
+        fail(words_of(error), WRONG_USE)
 
 
 def _odd(value: float) -> int:

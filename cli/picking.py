@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dep.cli.failure import UsageError, need, say
+from dep.cli.failure import UsageError, need, say, words_of
 from dep.cli.wording import is_text
 from dep.engine import DepError, Picker, PicksError, SettingError, open_volume
 from dep.engine.formats import FORMATS, Conventions, LossWarning, lacks, star_text
@@ -112,7 +112,7 @@ def open_picker(engine: Path | None, chosen: dict[str, Any]) -> Picker:
     try:
         return Picker(engine, **chosen)
     except DepError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(words_of(error)) from error
 
 
 def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def identify(picker: Picker, choices: dict[str, Any]) -> dict[str, Any]:
             picker.card, **{name: choices[name] for name in names}
         )
     except SettingError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(words_of(error)) from error
     size = choices["voxel_size"]
     if size is not None and not 0 < size < math.inf:
         message = f"--voxel-size: expected a number of ångström above 0, found {size}"

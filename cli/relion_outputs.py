@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dep.cli.failure import UsageError, expected, say
+from dep.cli.failure import UsageError, expected, say, words_of
 from dep.cli.run_log import Entry, RunLog
 from dep.engine.errors import DepError
 from dep.engine.formats.relion_project import FORMS, PARTICLES, RelionProject
@@ -43,7 +43,7 @@ def project_of(
             renaming=renaming_of(rename or ()),
         )
     except DepError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(words_of(error)) from error
 
 
 def check_jobs(
@@ -138,7 +138,7 @@ def combine(
         with record.held() as entries:
             every = project.combine(_files(entries, folder, form), folder, form)
     except expected() as error:
-        say(f"{folder / PARTICLES} was not written: {error}")
+        say(f"{folder / PARTICLES} was not written: {words_of(error)}")
         failures += 1
     else:
         if every:

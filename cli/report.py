@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dep.cli.failure import UsageError, guarded, listen_for_termination, need
+from dep.cli.failure import UsageError, guarded, listen_for_termination, need, words_of
 
 ENDINGS = (".html", ".htm")
 
@@ -106,7 +106,9 @@ def write_page(folder: Path, *, quiet: bool, **options: Any) -> Path:  # noqa: A
                 **options,
             )
         except (ReportError, SettingError) as error:
-            raise UsageError(str(error)) from error
+            # What the page may weigh is the option --max-size.
+            words = words_of(error).replace("megabytes:", "--max-size:")
+            raise UsageError(words) from error
         finally:
             reporter.done("report")
 

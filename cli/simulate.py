@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dep.cli.failure import UsageError, guarded, listen_for_termination, need
+from dep.cli.failure import UsageError, guarded, listen_for_termination, need, words_of
 from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def simulate(
                 document[group].update(given)
         settings = parse_settings(document)
     except SettingError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(words_of(error)) from error
     if kind not in ("int8", "float32"):
         message = f"--type: expected int8 or float32, found {kind!r}"
         raise UsageError(message)
@@ -314,7 +314,7 @@ def simulate(
                 progress=show,
             )
         except SettingError as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(words_of(error)) from error
         reporter.done("simulate", tomograms=len(written))
     if as_json:
         print_json([_plain(one) for one in written])

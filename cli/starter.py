@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from dep.cli.failure import WRONG_USE, fail, need, say
+from dep.cli.failure import WRONG_USE, fail, need, say, words_of
 from dep.cli.named import named_numbers
 
 
@@ -40,7 +40,7 @@ def write_configuration(folder: Path, out: Path, diameter: list[str]) -> None:
     try:
         found, missing = write_starter(folder, out, named, common)
     except ConfigError as error:
-        fail(str(error), WRONG_USE)
+        fail(words_of(error), WRONG_USE)
     table = plain_table("class", "particles", "tomograms")
     for name in found.classes:
         held = {one.tomogram for one in found.annotations if name in one.label}

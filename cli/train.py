@@ -15,6 +15,7 @@ from dep.cli.failure import (
     listen_for_termination,
     need,
     say,
+    words_of,
 )
 from dep.cli.starter import write_configuration
 
@@ -123,7 +124,7 @@ def train(
         try:
             checkpoint = fit(settings, folder, resume=resume, init=init, progress=show)
         except (CheckpointError, ConfigError, TrainingError) as error:
-            fail(str(error), FAILED)
+            fail(words_of(error), FAILED)
         except KeyboardInterrupt:
             if (folder / "last.ckpt").exists():
                 say(f"saved; go on with: dep train {config} -o {folder} --resume")
@@ -144,8 +145,8 @@ def _read(path: Path, folder: Path, *, resume: bool, init: str | None) -> "Train
     try:
         network = default_network(folder / "last.ckpt", resume=resume, init=init)
     except (CheckpointError, ModelError) as error:
-        fail(str(error), FAILED)
+        fail(words_of(error), FAILED)
     try:
         return load_config(path, network)
     except ConfigError as error:
-        fail(str(error), WRONG_USE)
+        fail(words_of(error), WRONG_USE)

@@ -55,6 +55,10 @@ class UseError(PicksError):
     """
 
 
+class MissingFactError(UseError):
+    """A tomogram's shape, voxel or pixel size, which no file says and nobody gave."""
+
+
 class ReportError(DepError):
     """A folder of picks that no report can be made of."""
 

@@ -6,25 +6,22 @@ picked in; named; axes exchanged; mirrored; counted in voxels of another size; c
 written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from dep.engine.card import ClassInfo
-from dep.engine.errors import PicksError
-from dep.engine.formats import relion_set
+from dep.engine.errors import UseError
 from dep.engine.formats.files import read_rows, with_one_class_table
+from dep.engine.formats.format import Conventions
 from dep.engine.formats.frame import Centre, Frame
-from dep.engine.formats.registry import (
-    FORMATS,
-    endings,
-    format_to_read,
-    may_hold_coordinates,
-)
+from dep.engine.formats.known_tomograms import misfit
+from dep.engine.formats.registry import FORMATS
 from dep.engine.formats.table import Table
 from dep.engine.formats.tomogram_names import Renaming
+from dep.engine.formats.tomograms_star import TomogramSet
 from dep.engine.picks import Picks
 from dep.engine.readers.names import tomogram_name
 
@@ -84,62 +81,6 @@ class Changes:
     min_score: float | None = None
 
 
-def find_files(words: Iterable[Path], form: str | None) -> list[Path]:
-    """Turn files and folders into files; folders of a format of folders are kept.
-
-    Raises
-    ------
-    PicksError
-        A folder without coordinates, or with several formats and none chosen.
-    """
-    found: list[Path] = []
-    for word in words:
-        if not word.is_dir():
-            found.append(word)
-            continue
-        inside = _inside(word, form)
-        kinds = sorted({path.suffix.lower() for path in inside})
-        if _is_root(word, form):
-            kinds.append("a folder of picks")
-            inside = [word]
-        if len(kinds) > 1 and not (form and FORMATS[form].folder):
-            message = (
-                f"{word}: holds {', '.join(kinds)}, maybe the same picks several "
-                "times; say which to read (--from), or name the files"
-            )
-            raise PicksError(message)
-        if not inside:
-            wanted = FORMATS[form].endings if form else endings()
-            message = f"{word}: no coordinates ({' '.join(wanted)}) in this folder"
-            raise PicksError(message)
-        found += inside
-    return found
-
-
-def _inside(folder: Path, form: str | None) -> list[Path]:
-    """List the files of a format, or of any, in a folder."""
-    wanted = FORMATS[form].endings if form else endings()
-    inside = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-        and not path.name.startswith(".")
-        and path.name.lower().endswith(wanted)
-        and path.name != relion_set.RECORD
-    ]
-    again = relion_set.repeating([path for path in inside if path.suffix == ".star"])
-    inside = [path for path in inside if path not in again]
-    if form is None:
-        return [path for path in inside if may_hold_coordinates(path)]
-    # Files of other formats have the same ending.
-    return [path for path in inside if format_to_read(path) == form] or inside
-
-
-def _is_root(path: Path, form: str | None) -> bool:
-    some = [FORMATS[form]] if form else FORMATS.values()
-    return any(one.is_root is not None and one.is_root(path) for one in some)
-
-
 def gather(
     paths: Sequence[Path],
     reading: Reading,
@@ -180,7 +121,7 @@ def gather(
             parts.setdefault(name, []).append(empty.picks(path, name, classes))
     if not parts:
         message = f"no picks of tomogram {reading.tomogram!r} in {_some(paths)}"
-        raise PicksError(message)
+        raise UseError(message)
     return [_joined(name, some) for name, some in parts.items()]
 
 
@@ -216,7 +157,7 @@ def _joined(name: str, parts: list[Picks]) -> Picks:
                 f"{name}: files differ in its {what.replace('_', ' ')} ({values}); say "
                 f"which is right (--{what.replace('_', '-')})"
             )
-            raise PicksError(message)
+            raise UseError(message)
     score = np.concatenate([one.score for one in parts])
     order = np.argsort(-score, kind="stable")
     return replace(
@@ -234,7 +175,7 @@ def change(picks: Picks, changes: Changes) -> Picks:
 
     Raises
     ------
-    PicksError
+    UseError
         Its shape or voxel size is needed and unknown, or a class to keep that there is
         not.
     """
@@ -266,7 +207,7 @@ def change(picks: Picks, changes: Changes) -> Picks:
             f"{picks.tomogram}: no class {', '.join(unknown)}; there are "
             f"{', '.join(names)}"
         )
-        raise PicksError(message)
+        raise UseError(message)
     chosen = np.ones(len(picks), bool)
     if changes.keep:
         chosen &= np.isin(
@@ -293,7 +234,7 @@ def targets(picks: Sequence[Picks], out: Path, form: str) -> dict[Path, list[Pic
 
     Raises
     ------
-    PicksError
+    UseError
         Two tomograms would write the same file.
     """
     one = FORMATS[form]
@@ -310,9 +251,54 @@ def targets(picks: Sequence[Picks], out: Path, form: str) -> dict[Path, list[Pic
                 f"{path}: tomograms {other.tomogram!r} and {some.tomogram!r} would "
                 "both write this file; give them other names (--rename)"
             )
-            raise PicksError(message)
+            raise UseError(message)
         files[path] = [some]
     return files
+
+
+def remarks(
+    picks: Sequence[Picks], known: TomogramSet, form: str, how: Conventions
+) -> list[str]:
+    """Say what does not fit the tomograms that are known, and what RELION will miss.
+
+    Parameters
+    ----------
+    picks
+        As they are written.
+    known
+        Tomograms.
+    form, how
+        How they are written.
+    """
+    names = [one.tomogram for one in picks]
+    said = []
+    strange = [name for name in names if name not in known.frames]
+    if strange:
+        said.append(
+            f"{known.path}: has no tomogram {_first(strange)}; give picks its names "
+            "(--rename)"
+        )
+    for one in picks:
+        wrong = misfit(one, known.frames.get(one.tomogram, Frame()), known.path)
+        if wrong is not None:
+            said.append(wrong)
+    without = [
+        one.tomogram
+        for one in picks
+        if one.tomogram not in how.optics_of and (how.optics is None)
+    ]
+    if form == "relion5" and known.star is not None and without:
+        said.append(
+            f"{known.path}: voltage, spherical aberration or amplitude contrast of "
+            f"{_first(without)} are not there, so there is no optics block; give them "
+            "(--optics)"
+        )
+    return said
+
+
+def _first(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _some(paths: Sequence[Path], most: int = 3) -> str:

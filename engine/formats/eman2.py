@@ -66,8 +66,7 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
     """
     (one,) = picks
     frame = how.frame_of(one)
-    shape = frame.need_shape(one.tomogram, "EMAN2")
-    voxel_size = frame.need_voxel_size(one.tomogram, "EMAN2")
+    shape, voxel_size = frame.need_sampling(one.tomogram, "EMAN2")
     info = _existing(path)
     if "apix_unbin" in info:
         unbinned = _pixel_size(path, info)

@@ -4,21 +4,21 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from dep.engine.atomic import atomic_paths
 from dep.engine.card import ClassInfo
-from dep.engine.errors import PicksError
-from dep.engine.formats.format import Conventions
+from dep.engine.errors import PicksError, UseError
+from dep.engine.formats.format import Conventions, Files
 from dep.engine.formats.frame import Centre, Frame
 from dep.engine.formats.registry import (
     FORMATS,
     check_many,
     format_of,
     format_to_read,
-    losses,
+    losses_of,
 )
 from dep.engine.formats.table import Table
 
@@ -60,18 +60,70 @@ def write_picks(
         An unknown format, several tomograms in a format that holds one, something that
         the format needs is unknown, or a file that cannot be written.
     """
-    form = format_of(path, form)
+    # Whole in memory first: a format that refuses leaves no trace on the disk.
+    files, losses = compose(picks, path, format_of(path, form), how)
+    write_files(files)
+    return losses
+
+
+def compose(
+    picks: Sequence["Picks"], path: Path, form: str, how: Conventions | None = None
+) -> tuple[Files, list[str]]:
+    """Give what files are to hold, those beside `path` included, and what is lost.
+
+    Nothing is written. Parameters and errors are those of `write_picks`.
+    """
     check_many(picks, path, form)
     picks = with_one_class_table(picks)
-    # Whole in memory first: a format that refuses leaves no trace on the disk.
     files = FORMATS[form].write(picks, path, how or Conventions())
+    return files, losses_of(picks, form)
+
+
+def write_files(files: Files) -> None:
+    """Write files that belong together, all of them or none.
+
+    Raises
+    ------
+    PicksError
+        One cannot be written.
+    """
     with atomic_paths(list(files)) as parts:
         for part, content in zip(parts, files.values(), strict=True):
             if isinstance(content, bytes):
                 part.write_bytes(content)
             else:
                 part.write_text(content, encoding="utf-8", newline="\n")
-    return losses(picks, form)
+
+
+def write_stream(
+    picks: Sequence["Picks"],
+    stream: BinaryIO,
+    form: str,
+    how: Conventions | None = None,
+) -> list[str]:
+    """Write picks of one or more tomograms to standard output, a pipe or a device.
+
+    As `write_picks`; an optimisation set is not written.
+
+    Raises
+    ------
+    UseError
+        The format writes several files.
+    """
+    name = Path("-")
+    if FORMATS[form].folder:
+        message = f"{form} writes a folder of files: name one, not a stream"
+        raise UseError(message)
+    how = replace(how or Conventions(), tomograms_star=None)
+    files, losses = compose(picks, name, form, how)
+    if len(files) > 1:
+        beside = ", ".join(f"NAME{one.suffix}" for one in files if one != name)
+        message = f"{form} writes {beside} too: name a file, not a stream"
+        raise UseError(message)
+    (content,) = files.values()
+    stream.write(content if isinstance(content, bytes) else content.encode())
+    stream.flush()
+    return losses
 
 
 def write_one(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.card import ClassInfo
-from dep.engine.errors import PicksError
+from dep.engine.errors import MissingFactError, PicksError
 from dep.engine.formats.fields import LARGEST
 
 # Which place of an axis of n voxels is its centre, the first voxel's centre being 0:
@@ -16,6 +16,10 @@ from dep.engine.formats.fields import LARGEST
 # floor: n // 2 (EMAN2); middle: (n - 1) / 2, the middle of the box.
 Centre = Literal["half", "floor", "middle"]
 CENTRES: tuple[Centre, ...] = get_args(Centre)
+
+# What may be missing, and how it is given in Python and on the command line.
+_SHAPE = ("shape", "shape=...", "--shape X,Y,Z")
+_VOXEL_SIZE = ("voxel size", "voxel_size=...", "--voxel-size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +64,24 @@ class Frame:
 
         Raises
         ------
-        PicksError
+        MissingFactError
             It is unknown; names the tomogram and the format, says how to give it.
         """
         if self.shape is None:
-            message = (
-                f"{name}: {form} needs the tomogram's shape, which is unknown; give it "
-                "(shape=... in Python, --shape X,Y,Z on the command line)"
-            )
-            raise PicksError(message)
+            raise _missing(name, form, _SHAPE)
         return self.shape
 
     def need_voxel_size(self, name: str, form: str) -> float:
         """Give the voxel size in Å; raise as `need_shape`."""
         if self.voxel_size is None:
-            message = (
-                f"{name}: {form} needs the tomogram's voxel size, which is unknown; "
-                "give it (voxel_size=... in Python, --voxel-size on the command line)"
-            )
-            raise PicksError(message)
+            raise _missing(name, form, _VOXEL_SIZE)
         return self.voxel_size
+
+    def need_sampling(self, name: str, form: str) -> tuple[tuple[int, int, int], float]:
+        """Give shape and voxel size in Å; raise as `need_shape`, of both at once."""
+        if self.shape is None and self.voxel_size is None:
+            raise _missing(name, form, _SHAPE, _VOXEL_SIZE)
+        return self.need_shape(name, form), self.need_voxel_size(name, form)
 
     def need_pixel_size(self, name: str, form: str) -> float:
         """Give the unbinned pixel size in Å; raise as `need_shape`."""
@@ -89,18 +91,21 @@ class Frame:
                 "give it (pixel_size=... in Python, --pixel-size on the command line; "
                 "the voxel size itself where the tomogram is not binned)"
             )
-            raise PicksError(message)
+            raise MissingFactError(message)
         return self.pixel_size
 
     def need_centre(
         self, name: str, form: str, convention: Centre
-    ) -> NDArray[np.float64]:
-        """Give the tomogram's centre, x, y, z in voxels; raise as `need_shape`."""
+    ) -> tuple[NDArray[np.float64], float]:
+        """Give the tomogram's centre, x, y, z in voxels, and the voxel size in Å.
+
+        Raise as `need_shape`.
+        """
         centre = self.centre(convention)
-        if centre is None:
-            self.need_shape(name, form)
-            raise AssertionError  # a known shape has a centre
-        return centre
+        if centre is None or self.voxel_size is None:
+            self.need_sampling(name, form)
+            raise AssertionError  # what has shape and voxel size has a centre
+        return centre, self.voxel_size
 
     def centre(self, convention: Centre = "half") -> NDArray[np.float64] | None:
         """Give the tomogram's centre, x, y, z in voxels; None where it is unknown.
@@ -114,6 +119,17 @@ class Frame:
         if self.shape is None:
             return None
         return _centre(np.array(self.shape[::-1], np.float64), convention)
+
+
+def _missing(name: str, form: str, *facts: tuple[str, str, str]) -> MissingFactError:
+    what, in_python, option = (
+        " and ".join(words) for words in zip(*facts, strict=True)
+    )
+    is_unknown = "is unknown; give it" if len(facts) == 1 else "are unknown; give both"
+    return MissingFactError(
+        f"{name}: {form} needs the tomogram's {what}, which {is_unknown} "
+        f"({in_python} in Python, {option} on the command line)"
+    )
 
 
 def _centre(edges: NDArray[np.float64], convention: Centre) -> NDArray[np.float64]:
@@ -165,9 +181,10 @@ class Counting:
 
         Raises
         ------
+        MissingFactError
+            The tomogram's shape or voxel size is needed and unknown.
         PicksError
-            The tomogram's shape or voxel size is needed and unknown, or the voxel size
-            is so small that coordinates are lost.
+            The voxel size is so small that coordinates are lost.
         """
         origin: NDArray[np.float64] | float = 0.0
         if self.centred:
@@ -183,7 +200,7 @@ class Counting:
                     "voxel_size=... in Python, --shape X,Y,Z and --voxel-size on the "
                     "command line)"
                 )
-                raise PicksError(message)
+                raise MissingFactError(message)
             origin = middle
         scale = 1.0
         if self.angstrom:
@@ -193,7 +210,7 @@ class Counting:
                     "voxel size is unknown; give it (voxel_size=... in Python, "
                     "--voxel-size on the command line)"
                 )
-                raise PicksError(message)
+                raise MissingFactError(message)
             scale = frame.voxel_size
         elif self.pixel_size and frame.voxel_size:
             scale = frame.voxel_size / self.pixel_size

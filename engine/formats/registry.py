@@ -50,7 +50,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dep.engine.errors import PicksError
+from dep.engine.errors import UseError
 from dep.engine.formats import (
     cbox,
     cmm,
@@ -100,7 +100,7 @@ def format_of(path: Path, chosen: str | None = None) -> str:
 
     Raises
     ------
-    PicksError
+    UseError
         An unknown format or ending; lists those there are.
     """
     if chosen is not None:
@@ -109,7 +109,7 @@ def format_of(path: Path, chosen: str | None = None) -> str:
                 f"{path}: unknown format {chosen!r}; expected one of "
                 f"{', '.join(FORMATS)}"
             )
-            raise PicksError(message)
+            raise UseError(message)
         return chosen
     fitting = _of_ending(path)
     if not fitting:
@@ -118,7 +118,7 @@ def format_of(path: Path, chosen: str | None = None) -> str:
             f"expected {', '.join(endings())}, or a format by name "
             f"({', '.join(FORMATS)})"
         )
-        raise PicksError(message)
+        raise UseError(message)
     return fitting[0]
 
 
@@ -127,7 +127,7 @@ def format_to_read(path: Path, chosen: str | None = None) -> str:
 
     Raises
     ------
-    PicksError
+    UseError
         As `format_of`.
     OSError
         The file cannot be read.
@@ -205,7 +205,7 @@ def lacks(form: str) -> list[str]:
     return missing
 
 
-def losses(picks: Iterable["Picks"], form: str) -> list[str]:
+def losses_of(picks: Iterable["Picks"], form: str) -> list[str]:
     """Say what a format has no place for, though these picks have it."""
     picks = list(picks)
     missing = lacks(form)
@@ -234,7 +234,7 @@ def check_many(picks: Sequence["Picks"], path: Path, form: str) -> None:
 
     Raises
     ------
-    PicksError
+    UseError
         Says to write a file for each.
     """
     if len(picks) > 1 and Holds.SEVERAL not in FORMATS[form].holds:
@@ -242,4 +242,4 @@ def check_many(picks: Sequence["Picks"], path: Path, form: str) -> None:
             f"{path}: {form} holds one tomogram a file, and there are {len(picks)}; "
             "write a file for each"
         )
-        raise PicksError(message)
+        raise UseError(message)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dep.engine.errors import PicksError
+from dep.engine.errors import MissingFactError
 from dep.engine.formats import relion_set, star_reader, star_text
 from dep.engine.formats.comment import frame_comments
 from dep.engine.formats.format import Conventions, Files, Format
@@ -42,7 +42,7 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
 
     Raises
     ------
-    PicksError
+    MissingFactError
         The voxel size or the unbinned pixel size is unknown.
     """
     optics = optics_groups(picks, how, complete=False)
@@ -89,7 +89,7 @@ def _read(file: StarFile, frame: Frame) -> Table:
             f"{star_text.UNBINNED} that says their size; give it (pixel_size=... in "
             "Python, --pixel-size on the command line)"
         )
-        raise PicksError(message)
+        raise MissingFactError(message)
     return replace(table, counting=Counting(pixel_size=frame.pixel_size))
 
 

@@ -55,7 +55,7 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
 
     Raises
     ------
-    PicksError
+    MissingFactError
         The tomogram's shape or voxel size is unknown.
     """
     optics = optics_groups(picks, how, complete=True)
@@ -63,9 +63,8 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
     rows = []
     for one in picks:
         frame = how.frame_of(one)
-        centre = frame.need_centre(one.tomogram, "RELION 5", how.centre)
+        centre, voxel_size = frame.need_centre(one.tomogram, "RELION 5", how.centre)
         centres[one.tomogram] = centre.tolist()
-        voxel_size = frame.need_voxel_size(one.tomogram, "RELION 5")
         centred = (one.xyz.astype(np.float64) - centre) * voxel_size
         if not len(one):
             continue

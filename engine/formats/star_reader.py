@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dep.engine.errors import PicksError
+from dep.engine.errors import MissingFactError, PicksError
 from dep.engine.formats import star_text
 from dep.engine.formats.comment import comment_frames
 from dep.engine.formats.fields import number
@@ -162,7 +162,7 @@ def _offsets(
             "size of the pixels that it counts in is unknown; give the voxel size "
             "(voxel_size=... in Python, --voxel-size on the command line)"
         )
-        raise PicksError(message)
+        raise MissingFactError(message)
     return offsets / size
 
 

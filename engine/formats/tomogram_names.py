@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dep.engine.errors import PicksError
+from dep.engine.errors import PicksError, UseError
 
 ANY = "*"
 
@@ -50,8 +50,10 @@ def renaming_of(rules: Iterable[str], table: Path | None = None) -> Renaming:
 
     Raises
     ------
+    UseError
+        A rule that is none.
     PicksError
-        A rule or row that is none.
+        A table that cannot be read, or a row of it that is none.
     """
     exact: dict[str, str] = {}
     patterns: list[tuple[str, str]] = []
@@ -64,10 +66,10 @@ def renaming_of(rules: Iterable[str], table: Path | None = None) -> Renaming:
                 f"--rename: expected OLD=NEW, with one * on either side at most (such "
                 f"as 'rec_*=*'), found {rule!r}"
             )
-            raise PicksError(message)
+            raise UseError(message)
         if new.count(ANY) > old.count(ANY):
             message = f"--rename: {rule!r} has * in the new name only"
-            raise PicksError(message)
+            raise UseError(message)
         if ANY in old:
             patterns.append((old, new))
         else:

@@ -1,6 +1,8 @@
 """`dep convert`: any format to any other, and what changes on the way is asked for."""
 
 import json
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -113,7 +115,13 @@ class TestRelion5:
         picks_of("other").write(here / "other.csv")
         words = (*words, "--shape", "100,91,60", "--voxel-size", SIZE)
         outcome = dep("convert", "other.csv", "b.star", *words)
+        # The set beside it is that of other particles.
+        assert outcome.status == 2
+        assert "optimisation_set.star: exists already; replace with" in outcome.err
+        assert not (here / "b.star").exists()
+        outcome = dep("convert", "other.csv", "b.star", *words, "--overwrite")
         assert "tomograms.star: has no tomogram other; give" in outcome.err
+        assert "contrast of other are not there, so there is no optics" in outcome.err
 
     @pytest.mark.parametrize(
         ("centre", "origin"), [("half", 45.5), ("floor", 45.0), ("middle", 45.0)]
@@ -147,7 +155,7 @@ class TestScale:
 
     def test_without_the_unbinned_pixel_size_it_is_refused(self, dep, here):
         outcome = dep("convert", "both.csv", "a.star", "--to", "relion4")
-        assert outcome.status == 1
+        assert outcome.status == 2
         assert "TS_01: RELION 4 counts in unbinned pixels" in outcome.err
         assert not (here / "a.star").exists()
 
@@ -172,7 +180,7 @@ def test_axes_are_exchanged_and_mirrored(dep, here, words, wanted):
     words = ("--shape", "100,91,60", *words)
     assert dep("convert", "a.csv", "b.csv", *words).status == 0
     np.testing.assert_allclose(Picks.read(here / "b.csv").xyz, [wanted])
-    assert dep("convert", "a.csv", "c.csv", "--flip", "y").status == 1  # which size?
+    assert dep("convert", "a.csv", "c.csv", "--flip", "y").status == 2  # which size?
 
 
 class TestNames:
@@ -189,7 +197,7 @@ class TestNames:
     @pytest.mark.usefixtures("here")
     def test_rules_that_are_none(self, dep, rule):
         outcome = dep("convert", "both.csv", "a.csv", "--rename", rule)
-        assert outcome.status == 1
+        assert outcome.status == 2
         assert "--rename: " in outcome.err
 
     def test_a_folder_gets_a_file_for_each_tomogram(self, dep, here):
@@ -199,7 +207,7 @@ class TestNames:
             "TS_02.coords",
         ]
         outcome = dep("convert", "both.csv", "out.coords")
-        assert outcome.status == 1
+        assert outcome.status == 2
         assert "holds one tomogram a file" in outcome.err
 
     def test_warp_finds_its_tilt_series(self, dep, here):
@@ -217,7 +225,7 @@ def test_folders_of_several_formats(dep, here):
             [picks_of()], FORMATS[form].target_of(here / "in", "TS_01"), form, how
         )
     outcome = dep("convert", "in", "a.csv")
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "in: holds .csv, .star, maybe the same picks" in outcome.err
     for form in ("relion4", "stopgap", "csv"):
         outcome = dep("convert", "in", f"{form}.csv", "--from", form)
@@ -249,7 +257,7 @@ def test_choosing(dep, here):
     assert set(found.class_names) == {"ribosome"}
     assert found.score.min() >= 0.3
     outcome = dep("convert", "both.csv", "b.csv", "--keep", "virus")
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "no class virus; there are ribosome, proteasome" in outcome.err
 
 
@@ -258,7 +266,7 @@ def test_choosing(dep, here):
     [
         (("both.csv",), 2, "expected IN... OUT"),
         (("none.csv", "a.star"), 1, "none.csv: no such file"),
-        (("both.csv", "a.txt"), 1, "no coordinate format goes with the suffix '.txt'"),
+        (("both.csv", "a.txt"), 2, "no coordinate format goes with the suffix '.txt'"),
         (("both.csv", "a.star", "--to", "xml"), 2, "unknown format 'xml'"),
         (("both.csv", "both.csv"), 2, "exists already; replace with --overwrite"),
         (("both.csv", "a.star", "--centre", "left"), 2, "--centre: expected half"),
@@ -266,7 +274,11 @@ def test_choosing(dep, here):
         (("both.csv", "a.star", "--voxel-size", "0"), 2, "--voxel-size: expected"),
         (("both.csv", "a.star", "--optics", "300"), 2, "--optics: expected voltage"),
         (("both.csv", "a.star", "--classes", "a=b"), 2, "--classes: expected NAME"),
-        ((".", "a.star"), 1, "RELION 5 needs the tomogram's shape"),
+        ((".", "a.star"), 2, "voxel size, which are unknown; give both (--shape X,Y,Z"),
+        (("both.csv", "-"), 2, "-: expected --to FORMAT"),
+        (("both.csv", "-", "--to", "csv", "--json"), 2, "-: expected --to FORMAT"),
+        (("both.csv", "-", "--to", "copick"), 2, "writes a folder of files"),
+        (("both.csv", "-", "--to", "dynamo"), 2, "dynamo writes NAME.doc too"),
     ],
 )
 def test_wrong_use(dep, here, words, status, said):
@@ -297,3 +309,99 @@ def test_json_and_xml_of_other_kinds_in_a_folder_are_passed_over(dep, tmp_path):
     outcome = dep("convert", folder, tmp_path / "out.csv")
     assert outcome.status == 0, outcome.err
     assert "TS_01" in (tmp_path / "out.csv").read_text()
+
+
+class TestStreams:
+    """Standard output, pipes and devices take what is one file."""
+
+    @pytest.mark.parametrize("out", ["-", "/dev/stdout"])
+    def test_standard_output_holds_the_file_alone(self, dep, here, out):
+        for form in ("csv", "star", "stopgap"):
+            assert dep("convert", "both.csv", f"{form}.file", "--to", form).status == 0
+            outcome = dep("convert", "both.csv", out, "--to", form)
+            assert outcome.status == 0, outcome.err
+            assert outcome.out == (here / f"{form}.file").read_text()
+        words = ("--tomogram", "TS_01", "--to", "coords")
+        outcome = dep("convert", "both.csv", out, *words)
+        assert len(outcome.out.splitlines()) == 6
+        assert "dep: coords has no place for scores" in outcome.err
+
+    def test_an_optimisation_set_is_no_part_of_it(self, dep, here):
+        (here / "tomograms.star").write_text(TOMOGRAMS)
+        words = ("--to", "relion5", "--tomograms", "tomograms.star")
+        outcome = dep("convert", "both.csv", "-", *words)
+        assert (outcome.status, outcome.err) == (0, "")
+        assert "data_optics" in outcome.out
+        assert not (here / "optimisation_set.star").exists()
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+    def test_a_named_pipe(self, dep, here):
+        os.mkfifo(here / "pipe")
+        found = []
+        reader = threading.Thread(
+            target=lambda: found.append((here / "pipe").read_text())
+        )
+        reader.start()
+        assert dep("convert", "both.csv", "pipe", "--to", "csv").status == 0
+        reader.join()
+        assert found == [(here / "both.csv").read_text()]
+
+
+def test_files_beside_the_one_named_are_not_replaced_either(dep, here):
+    (here / "a.doc").write_text("mine")
+    outcome = dep("convert", "both.csv", "a.tbl")
+    assert outcome.status == 2
+    assert "a.doc: exists already; replace with --overwrite" in outcome.err
+    assert (here / "a.doc").read_text() == "mine"
+    assert dep("convert", "both.csv", "a.tbl", "--overwrite").status == 0
+    words = ("--to", "copick", "--voxel-size", SIZE)
+    assert dep("convert", "both.csv", "project", *words).status == 0
+    outcome = dep("convert", "both.csv", "project", *words)
+    assert outcome.status == 2
+    assert "dep_0_ribosome.json and 3 more: exists already" in outcome.err
+
+
+def test_a_tomogram_of_another_size_is_said(dep, here):
+    (here / "tomograms.star").write_text(
+        TOMOGRAMS.replace("402 364 240", "402 240 364")
+    )
+    words = ("--shape", "100,91,60", "--voxel-size", SIZE)
+    outcome = dep(
+        "convert", "both.csv", "a.star", *words, "--tomograms", "tomograms.star"
+    )
+    assert "TS_01: is 1000 x 910 x 600 Å (x, y, z), but tomograms.star" in outcome.err
+    swapped = dep(
+        "convert",
+        "both.csv",
+        "b.star",
+        *words,
+        "--swap-yz",
+        "--overwrite",
+        "--tomograms",
+        "tomograms.star",
+    )
+    assert (swapped.status, swapped.err) == (0, "")
+
+
+def test_the_rules_of_the_user_go_before_relion_s_names(dep, here):
+    (here / "tomograms.star").write_text(TOMOGRAMS)
+    picks_of("rec_TS_01").write(here / "rec_TS_01.csv")
+    words = ("--rename", "rec_*_01=*_02", "--tomograms", "tomograms.star")
+    assert dep("convert", "rec_TS_01.csv", "a.csv", *words).status == 0
+    assert Picks.read(here / "a.csv").tomogram == "TS_02"
+
+
+def test_a_relion_5_file_of_dep_says_its_own_centre(dep, here):
+    """Written when the unbinned size was unknown, it is read right when it is known."""
+    picks_of(n=1, xyz=[[10, 20, 30]]).write(here / "a.star")
+    (here / "tomograms.star").write_text(TOMOGRAMS)
+    words = ("--tomograms", "tomograms.star")
+    assert dep("convert", "a.star", "a.csv", *words).status == 0
+    np.testing.assert_allclose(Picks.read(here / "a.csv").xyz, [[10, 20, 30]])
+    assert dep("convert", "a.star", "b.star", *words).status == 0
+    row = (here / "b.star").read_text().splitlines()[-2].split()
+    assert float(row[1]) == pytest.approx((10 * 4 - 402 / 2) * PIXEL)
+    # Of a size that the user knows better, the centre is another too.
+    words = ("--shape", "110,91,60")
+    assert dep("convert", "a.star", "c.csv", *words).status == 0
+    np.testing.assert_allclose(Picks.read(here / "c.csv").xyz, [[15, 20, 30]])

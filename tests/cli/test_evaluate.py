@@ -137,7 +137,7 @@ def test_what_a_relion_file_lacks_is_named(dep, foreign_star, ball_truth, tiny_m
     words = ("evaluate", foreign_star, ball_truth, "--model", tiny_model)
     for given in ((), FRAME[:2], FRAME[2:]):
         outcome = dep(*words, *given)
-        assert outcome.status == 1
+        assert outcome.status == 2
         assert "TS_01.star" in outcome.err
         assert "--shape X,Y,Z" in outcome.err
         assert "--voxel-size" in outcome.err

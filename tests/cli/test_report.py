@@ -76,7 +76,7 @@ def test_wrong_words_are_wrong_use(dep, picked, tmp_path):
         ((tmp_path,), "no run.json here"),
         ((picked, "-o", picked / "TS_01.csv"), "expected the name of a page"),
         ((picked, "--slices", 26), "--slices"),
-        ((picked, "--max-size", 0), "megabytes: expected a number above 0"),
+        ((picked, "--max-size", 0), "--max-size: expected a number above 0"),
         ((picked, "--tomograms", tmp_path / "nowhere"), "no such folder"),
     ):
         outcome = dep("report", *words)
