@@ -4,12 +4,10 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from os import PathLike
-from time import perf_counter
-from typing import Self, Unpack
+from typing import Unpack
 
 from dep.engine.bundled import model_path
 from dep.engine.choices import (
-    Check,
     Device,
     KernelBackend,
     Progress,
@@ -17,30 +15,22 @@ from dep.engine.choices import (
     RuntimePrecision,
     StatisticsKind,
 )
-from dep.engine.compute import compute
-from dep.engine.errors import DepError, SettingError
-from dep.engine.interruption import go_on, held
-from dep.engine.job import (
-    PickOptions,
-    Prepared,
-    Request,
-    Tomogram,
-    conclude,
-    prepare,
-)
+from dep.engine.errors import SettingError
+from dep.engine.interruption import go_on
+from dep.engine.job import PickOptions, Request, Tomogram
 from dep.engine.kernel_choice import check_kernels
 from dep.engine.many import Advance, Line, Outcome
 from dep.engine.mask import Masking
 from dep.engine.mirrors import with_mirrors
 from dep.engine.model_file import read_card
 from dep.engine.picks import ModelIdentity, Picks
-from dep.engine.pipeline import Streamed
 from dep.engine.runtime import Runtime, open_runtime
 from dep.engine.settings import PickSettings, SettingOptions
 from dep.engine.tile_planner import Box, Tiling
+from dep.engine.turns import Turns
 
 
-class Picker:
+class Picker(Turns):
     """A model that is ready to pick.
 
     A context manager. It may be handed from thread to thread and shared: tomograms go
@@ -117,11 +107,11 @@ class Picker:
     ) -> None:
         check_kernels(kernels)
         self.path = model_path(model)
-        self.card = read_card(self.path)
-        self.model = ModelIdentity.of(self.card, self.path)
-        self.runtime: Runtime = open_runtime(
+        card = read_card(self.path)
+        identity = ModelIdentity.of(card, self.path)
+        opened: Runtime = open_runtime(
             self.path,
-            self.card,
+            card,
             device=device,
             precision=precision,
             runtime=runtime,
@@ -132,14 +122,12 @@ class Picker:
         )
         box = (tile,) * 3 if isinstance(tile, int) else tile
         try:
-            self.tiling = Tiling(self.card, self.runtime.free, box, memory)
-            self.runtime = with_mirrors(self.runtime, mirrors)
+            tiling = Tiling(card, opened.free, box, memory)
+            opened = with_mirrors(opened, mirrors)
         except SettingError:
-            self.runtime.close()
+            opened.close()
             raise
-        self._kernels: KernelBackend = kernels
-        self._busy = threading.Lock()
-        self._closed = False
+        super().__init__(card, identity, opened, tiling, kernels)
 
     def pick(
         self,
@@ -304,72 +292,3 @@ class Picker:
             ignore_voxel_size,
             mask,
         )
-
-    def _prepare(
-        self, request: Request, progress: Progress | None, check: Check
-    ) -> Prepared:
-        try:
-            return prepare(request, self.tiling, progress, check)
-        except MemoryError as error:
-            raise request.out_of_memory(error) from error
-
-    def _finish(
-        self, prepared: Prepared, progress: Progress | None, check: Check
-    ) -> Picks:
-        """Stream an open tomogram, close it, and make picks of what was found."""
-        started = perf_counter() - prepared.opening - prepared.measuring
-        try:
-            with prepared:
-                streamed = prepared.inside(self._stream(prepared, progress, check))
-            if progress is not None:
-                tiles = len(prepared.plan)
-                progress(tiles, tiles, "deduplicate")
-            return conclude(
-                prepared,
-                streamed,
-                card=self.card,
-                model=self.model,
-                runtime=self.runtime,
-                kernels=self._kernels,
-                started=started,
-            )
-        except MemoryError as error:
-            raise prepared.request.out_of_memory(error) from error
-
-    def _stream(
-        self, prepared: Prepared, progress: Progress | None, check: Check
-    ) -> Streamed:
-        """Stream with the network to ourselves, as long as the picker is open."""
-
-        def check_both() -> None:
-            if self._closed:
-                message = f"{prepared.source.label}: the picker is closed"
-                raise DepError(message)
-            check()
-
-        with held(self._busy, check_both):
-            check_both()
-            return compute(
-                prepared,
-                self.runtime,
-                background=self.card.activation == "softmax",
-                kernels=self._kernels,
-                progress=progress,
-                check=check_both,
-            )
-
-    def close(self) -> None:
-        """Release the model; a second call does nothing.
-
-        A tomogram in work is given up: its pick ends with a `DepError`, within a layer
-        of the network.
-        """
-        self._closed = True  # before it waits: whoever works looks at it
-        with self._busy:
-            self.runtime.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()

@@ -15,8 +15,10 @@ from dep.engine.unpack import scratch_file
 
 # A layer of chunks that takes more than this is not held in memory but unpacked.
 MOST_IN_MEMORY = 256 << 20
-# Bytes that are decoded at once.
-AT_ONCE = 64 << 20
+# Bytes that are decoded at once; of what comes from far away more, all of which is
+# asked for at the same time.
+AT_ONCE = 16 << 20
+FETCHED_AT_ONCE = 64 << 20
 
 Box = tuple[slice, slice, slice]
 
@@ -55,20 +57,36 @@ class ChunkStore:
         _, height, width = self.shape
         return min(self.chunk[0], self.shape[0]) * height * width * self.dtype.itemsize
 
+    @property
+    def at_once(self) -> int:
+        """Bytes that are decoded at once, if a chunk is not more."""
+        return FETCHED_AT_ONCE if self.costly else AT_ONCE
+
+    @property
+    def decoding(self) -> int:
+        """Bytes that decoding takes beside what it fills: a box, and its chunks."""
+        chunk = math.prod(self.chunk) * self.dtype.itemsize
+        return 2 * max(min(self.at_once, self.slab), chunk)
+
     def boxes(self, z0: int, z1: int, most: int) -> Iterator[Box]:
-        """Cut planes into boxes of whole chunks, of about `most` bytes or less."""
+        """Cut planes into boxes of whole chunks, of `most` bytes or one chunk at most.
+
+        Plane `z0` must be the first of a layer of chunks.
+        """
         _, height, width = self.shape
-        deep = (z1 - z0) * self.dtype.itemsize
-        _, down, across = self.chunk
-        wide = _multiple(across, width, most // (deep * min(down, height)))
-        high = _multiple(down, height, most // (deep * min(wide, width)))
-        for y in range(0, height, high):
-            for x in range(0, width, wide):
-                yield (
-                    slice(z0, z1),
-                    slice(y, min(y + high, height)),
-                    slice(x, min(x + wide, width)),
-                )
+        inner, down, across = self.chunk
+        size = self.dtype.itemsize
+        deep = _multiple(inner, z1 - z0, most // (height * width * size))
+        wide = _multiple(across, width, most // (deep * size * min(down, height)))
+        high = _multiple(down, height, most // (deep * size * min(wide, width)))
+        for z in range(z0, z1, deep):
+            for y in range(0, height, high):
+                for x in range(0, width, wide):
+                    yield (
+                        slice(z, min(z + deep, z1)),
+                        slice(y, min(y + high, height)),
+                        slice(x, min(x + wide, width)),
+                    )
 
 
 def _multiple(chunk: int, length: int, most: int) -> int:
@@ -99,8 +117,8 @@ class ChunkedPlanes:
         """Do nothing: the window serves the next reads."""
 
     def held(self, planes: int, /) -> int:
-        """Count the window."""
-        return self._window.held(planes)
+        """Count the window, and what fills it."""
+        return self._window.held(planes) + self._store.decoding
 
     def widen(self, planes: int, /) -> None:
         """Make the window that large."""
@@ -117,8 +135,9 @@ class ChunkedPlanes:
         self._store.close()
 
     def _fill(self, z0: int, z1: int, out: NDArray[Any]) -> None:
-        for box in self._store.boxes(z0, z1, AT_ONCE):
-            out[:, *box[1:]] = self._store.load(box)
+        for box in self._store.boxes(z0, z1, self._store.at_once):
+            inside = slice(box[0].start - z0, box[0].stop - z0)
+            out[inside, *box[1:]] = self._store.load(box)
 
 
 class UnpackedPlanes:
@@ -157,7 +176,7 @@ class UnpackedPlanes:
 
     def held(self, _planes: int, /) -> int:
         """Count what is fetched at once."""
-        return min(AT_ONCE, self._store.slab)
+        return self._store.decoding
 
     def widen(self, planes: int, /) -> None:
         """Do nothing."""
@@ -178,7 +197,7 @@ class UnpackedPlanes:
     def _fetch(self, number: int) -> None:
         z0 = number * self._step
         z1 = min(z0 + self._step, self.shape[0])
-        for box in self._store.boxes(z0, z1, AT_ONCE):
+        for box in self._store.boxes(z0, z1, self._store.at_once):
             self._array[box] = self._store.load(box)
         self._there[number] = True
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dep.engine import picker
+from dep.engine import turns
 
 PARTIAL = ("*.part", ".*.part", "*.partial", ".*.partial")
 
@@ -161,13 +161,13 @@ def test_a_name_that_a_format_cannot_hold_fails_before_it_is_picked(
     bad = tmp_path / "a\"b'c.mrc"
     make_tomogram(bad)
     picked = []
-    whole = picker.prepare
+    whole = turns.prepare
 
     def spy(request, *rest):
         picked.append(request.tomogram)
         return whole(request, *rest)
 
-    monkeypatch.setattr(picker, "prepare", spy)
+    monkeypatch.setattr(turns, "prepare", spy)
     outcome = pick(bad, tomogram, "--format", formats)
     assert outcome.status == 1
     assert picked == [tomogram]

@@ -1,5 +1,7 @@
 """Chunks of any shape give the same planes, in the memory that is said."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,6 +42,7 @@ def test_chunks_of_any_shape_give_the_same_planes(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "AT_ONCE", at_once)
+        patch.setattr(chunks, "FETCHED_AT_ONCE", at_once)
         planes = chunks.planes_of(store)
         assert isinstance(planes, chunks.UnpackedPlanes) == unpacked
         for z in range(shape[0]):
@@ -63,7 +66,7 @@ def test_layers_of_chunks_that_memory_does_not_hold_go_to_a_file(monkeypatch, vo
     monkeypatch.setattr(chunks, "MOST_IN_MEMORY", 4 * 16 * 16 * 4 - 1)
     planes = chunks.planes_of(store)
     assert isinstance(planes, chunks.UnpackedPlanes)
-    assert planes.held(8) <= 4 * 16 * 16 * 4
+    assert planes.held(8) == 2 * 4 * 16 * 16 * 4  # a layer of chunks, and its copy
     np.testing.assert_array_equal(planes.read(2, 7), array[2:7])
 
 
@@ -74,7 +77,27 @@ def test_a_window_holds_what_it_says(voxels):
     )
     planes = chunks.ChunkedPlanes(store)
     for count, most in ((1, 8), (8, 16), (9, 16), (10, 24), (40, 40)):
-        assert planes.held(count) == most * 100
+        assert planes.held(count) == most * 100 + store.decoding
         spans = [(z, z + count) for z in range(40 - count + 1)]
         needed = max(-(-z1 // 8) * 8 - z0 // 8 * 8 for z0, z1 in spans)
         assert most == min(needed, 40)
+
+
+def test_decoding_takes_what_it_says(voxels):
+    loaded = []
+
+    def load(box):
+        loaded.append(math.prod(part.stop - part.start for part in box))
+        return array[box]
+
+    array = voxels("u1", (20, 300, 400))
+    for chunk in ((5, 30, 40), (20, 300, 400), (1, 300, 400)):
+        store = chunks.ChunkStore(
+            "a", array.shape, array.dtype, chunk, load, lambda: None
+        )
+        loaded.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chunks, "AT_ONCE", 200_000)
+            chunks.ChunkedPlanes(store).read(0, 20)
+            assert 2 * max(loaded) <= store.decoding
+            assert max(loaded) == math.prod(chunk) or max(loaded) <= 200_000
