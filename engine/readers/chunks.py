@@ -198,7 +198,14 @@ class UnpackedPlanes:
         z0 = number * self._step
         z1 = min(z0 + self._step, self.shape[0])
         for box in self._store.boxes(z0, z1, self._store.at_once):
-            self._array[box] = self._store.load(box)
+            voxels = self._store.load(box)
+            # A layer may be the whole tomogram, and its pages count as memory too.
+            step = max(1, self._store.at_once // self._array[0].nbytes)
+            for z in range(0, len(voxels), step):
+                part = voxels[z : z + step]
+                first = box[0].start + z
+                self._array[first : first + len(part), *box[1:]] = part
+                self._pages.keep(0, 0)
         self._there[number] = True
 
 

@@ -1,22 +1,19 @@
-"""Read NumPy's ``.npy`` files, mapped and never unpickled.
+"""Read NumPy's ``.npy`` files, mapped where z is slowest, and never unpickled.
 
 Source: NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays".
 """
 
-import mmap
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from dep.engine.errors import TomogramError
+from dep.engine.readers.chunks import Box, ChunkStore, UnpackedPlanes
 from dep.engine.readers.header import Header, check_voxels, three_axes
-from dep.engine.readers.planes import MappedPlanes, map_voxels
-from dep.engine.watched_file import WatchedFile
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from dep.engine.readers.planes import Planes, map_voxels
 
 MAGIC = b"\x93NUMPY"
 READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -27,8 +24,8 @@ def recognises(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def open_numpy(path: Path, stream: IO[bytes]) -> tuple[Header, MappedPlanes, list[str]]:
-    """Map a ``.npy`` file.
+def open_numpy(path: Path, stream: IO[bytes]) -> tuple[Header, Planes, list[str]]:
+    """Map a ``.npy`` file, or turn it where z is fastest.
 
     Raises
     ------
@@ -53,15 +50,11 @@ def open_numpy(path: Path, stream: IO[bytes]) -> tuple[Header, MappedPlanes, lis
         message = f"{path}: a tomogram without voxels, shape {shape}"
         raise TomogramError(message)
     offset = stream.tell()
-    stored = (x, y, z) if fortran else (z, y, x)
-    planes, warnings = map_voxels(path, stream, offset, stored, dtype)
+    planes: Planes
     if fortran:
-        planes = _turned(path, stream, offset, stored, dtype)
-        slow = (
-            f"{path}: stored with z fastest (Fortran order), so that every plane takes "
-            "a pass over the file; numpy.save(numpy.ascontiguousarray(...)) avoids it"
-        )
-        warnings = (*warnings, slow)
+        planes, warnings = _turned(path, stream, offset, (z, y, x), dtype)
+    else:
+        planes, warnings = map_voxels(path, stream, offset, (z, y, x), dtype)
     header = Header(
         format="NumPy",
         shape=(z, y, x),
@@ -76,12 +69,29 @@ def _turned(
     path: Path,
     stream: IO[bytes],
     offset: int,
-    stored: tuple[int, int, int],
+    shape: tuple[int, int, int],
     dtype: np.dtype[Any],
-) -> MappedPlanes:
-    """Map voxels whose z is fastest; no page belongs to one plane alone."""
-    x, y, z = stored
-    end = offset + x * y * z * dtype.itemsize
-    mapping = mmap.mmap(stream.fileno(), end, access=mmap.ACCESS_READ)
-    array: NDArray[Any] = np.ndarray(stored, dtype, mapping, offset)
-    return MappedPlanes(array.T, WatchedFile(path, stream.fileno(), end), None)
+) -> tuple[Planes, tuple[str, ...]]:
+    """Turn voxels whose z is fastest in a temporary file: every plane lies all over."""
+    z, y, x = shape
+    stored, warnings = map_voxels(path, stream, offset, (x, y, z), dtype)
+
+    def load(box: Box) -> NDArray[Any]:
+        part = stored.read(box[2].start, box[2].stop).T
+        voxels: NDArray[Any] = part[box[0], box[1]]
+        return voxels
+
+    store = ChunkStore(
+        label=str(path),
+        shape=shape,
+        dtype=dtype,
+        chunk=(z, y, 1),
+        load=load,
+        close=stored.close,
+        costly=True,
+    )
+    slow = (
+        f"{path}: stored with z fastest (Fortran order), and turned in a temporary "
+        "file; numpy.save(numpy.ascontiguousarray(...)) avoids it"
+    )
+    return UnpackedPlanes(store), (*warnings, slow)

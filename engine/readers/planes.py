@@ -92,17 +92,16 @@ class MappedPlanes(ArrayPlanes):
         On the map.
     file : WatchedFile
         The file that is mapped.
-    pages : MappedPages, optional
-        Of that file; let go when reading has moved on. None where the planes do not
-        lie in it one after the other.
+    pages : MappedPages
+        Of that file; let go when reading has moved on.
     """
 
     def __init__(
-        self, array: NDArray[Any], file: WatchedFile, pages: MappedPages | None
+        self, array: NDArray[Any], file: WatchedFile, pages: MappedPages
     ) -> None:
         super().__init__(array)
         self._file = file
-        self._pages = pages
+        self._pages: MappedPages | None = pages
 
     def read(self, z0: int, z1: int) -> NDArray[Any]:
         """Give a view; the file's length is checked first (see `WatchedFile`)."""

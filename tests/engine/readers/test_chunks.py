@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dep.engine import open_volume
+from dep.engine.mapped_pages import MappedPages
 from dep.engine.readers import chunks
 
 NUMBERS = ["i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", "<f2", "<f4", ">f4", "<f8"]
@@ -101,3 +103,21 @@ def test_decoding_takes_what_it_says(voxels):
             chunks.ChunkedPlanes(store).read(0, 20)
             assert 2 * max(loaded) <= store.decoding
             assert max(loaded) == math.prod(chunk) or max(loaded) <= 200_000
+
+
+def test_turning_takes_boxes_of_the_file_and_lets_pages_go(tmp_path, voxels):
+    """Of a file whose z is fastest, neither it nor what it is turned to is held."""
+    array = voxels("f4", (30, 200, 300))
+    np.save(tmp_path / "a.npy", np.asfortranarray(array))
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "FETCHED_AT_ONCE", 1 << 20)
+        whole = MappedPages.keep
+        patch.setattr(
+            MappedPages, "keep", lambda *words: kept.append(words[1:]) or whole(*words)
+        )
+        with open_volume(tmp_path / "a.npy", 10.0) as volume:
+            np.testing.assert_array_equal(volume.read(7, 9), array[7:9])
+            np.testing.assert_array_equal(volume.read(0, 30), array)
+    # 7.2 MB in boxes of 1 MiB, each written four planes at a time.
+    assert kept.count((0, 0)) >= 7 * 30 // 4
