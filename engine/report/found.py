@@ -79,7 +79,7 @@ def read_found(run: Run) -> tuple[ClassTable, list[Found]]:
     read = [_read(run, one) for one in run.tomograms]
     diameters: dict[str, float] = {}
     for picks, _ in read:
-        for info in picks.classes if picks else ():
+        for info in () if picks is None else picks.classes:
             diameters[info.name] = diameters.get(info.name) or info.diameter
     table = ClassTable((*diameters,), (*diameters.values(),))
     at = {name: index for index, name in enumerate(table.names)}
@@ -98,8 +98,8 @@ def read_found(run: Run) -> tuple[ClassTable, list[Found]]:
                 xyz=xyz,
                 class_index=index.astype(np.int64),
                 score=np.zeros(0, np.int64) if score is None else whole(score),
-                shape=one.shape or (picks.shape if picks else None),
-                voxel_size=one.voxel_size or (picks.voxel_size if picks else None),
+                shape=one.shape or getattr(picks, "shape", None),
+                voxel_size=one.voxel_size or getattr(picks, "voxel_size", None),
                 remarks=remarks,
             )
         )

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dep.engine import ClassInfo, Volume
+from dep.engine import ClassInfo, Picks, Volume
 from dep.engine.errors import PicksError, ReportError, SettingError
 from dep.engine.report import html, write_report
 from dep.engine.report.scores import SCALE, ScoreAxis, whole
@@ -516,3 +517,20 @@ def test_numbers_that_make_no_sense_are_refused(plain, options):
 def test_a_folder_where_nothing_was_picked_has_a_page(make_run):
     page = report(make_run().write())
     assert "0 of 0" in page.text
+
+
+@pytest.mark.parametrize("formats", [("csv",), ("relion5", "csv")])
+def test_a_run_that_found_nothing_has_a_report_with_all_classes(make_run, formats):
+    run = make_run()
+    run.add("TS_01", picks=0)
+    if "relion5" in formats:  # it has the class table even without picks
+        empty = Picks.read(run.path / "TS_01.csv", "csv", tomogram="TS_01")
+        replace(
+            empty,
+            classes=run.classes,
+            shape=(24, 60, 80),
+            voxel_size=10.0,
+        ).write(run.path / "TS_01.star", "relion5")
+        run.entries["TS_01"]["outputs"]["relion5"] = "TS_01.star"
+    page = report(run.write())
+    assert "TS_01" in page.text
