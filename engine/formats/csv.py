@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dep.engine.errors import PicksError
-from dep.engine.formats.fields import LARGEST, number, whole
+from dep.engine.formats.bulk import BulkRows, bulk_rows
+from dep.engine.formats.fields import number, whole
 from dep.engine.formats.format import Conventions, Files, Format, Holds
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.rows import format_rows
@@ -68,10 +68,10 @@ def read(path: Path, frame: Frame) -> Table:
     rows = csv.reader(StringIO(text, newline=""), skipinitialspace=True)
     try:
         columns = _Columns(path, next(rows, []), frame)
-        fields = _plain_fields(text, len(columns.head))
-        if fields is not None:
+        plain = _rows(text, columns)
+        if plain is not None:
             with contextlib.suppress(ValueError):  # the wrong one is found below
-                return columns.table(fields, frame)
+                return columns.table(plain, frame)
         return _row_by_row(path, rows, columns, frame)
     except csv.Error as error:
         message = f"{path}: line {rows.line_num}: not CSV ({error})"
@@ -104,71 +104,66 @@ class _Columns:
             if name in self.head
         }
 
-    def table(self, fields: list[str], frame: Frame) -> Table:
-        """Take columns from the fields of all rows, one after another.
+    @property
+    def numeric(self) -> list[int]:
+        """Where numbers are expected."""
+        names = ("x", "y", "z", "score", *((self.label,) if self.numbered else ()))
+        return [self.at[name] for name in names if name in self.at]
+
+    def table(self, rows: BulkRows, frame: Frame) -> Table:
+        """Take columns from the rows.
 
         Raises
         ------
         ValueError
             A field that is not what its column holds.
         """
-        width = len(self.head)
-        many = len(fields) // width
-
-        def numbers(name: str) -> NDArray[np.float64]:
-            values = np.array(fields[self.at[name] :: width], np.float64)
-            if not (np.abs(values) <= LARGEST).all():
-                raise ValueError(name)
-            return values
-
+        many = len(rows)
         labels = ["1"] * many
-        if not self.silent:
-            labels = fields[self.at[self.label] :: width]
+        if self.numbered and not self.silent:
+            numbers = rows.numeric[self.at[self.label]]
+            shown = {one: _whole(one) for one in set(numbers.tolist())}
+            labels = [shown[one] for one in numbers.tolist()]
+        elif not self.silent:
+            labels = rows.column(self.at[self.label])
             meaning = {one: one.strip() for one in dict.fromkeys(labels)}
-            if self.numbered:
-                meaning = {one: _whole(text) for one, text in meaning.items()}
             if not all(meaning.values()):
                 raise ValueError(self.label)
             labels = [meaning[one] for one in labels]
         names = [""] * many
         if "tomogram" in self.at:
-            names = fields[self.at["tomogram"] :: width]
+            names = rows.column(self.at["tomogram"])
             if any(one.startswith(" ") for one in dict.fromkeys(names)):
                 names = [one.lstrip(" ") for one in names]  # skipinitialspace
         return Table(
-            np.stack([numbers(name) for name in "xyz"], axis=1),
+            np.stack([rows.numeric[self.at[name]] for name in "xyz"], axis=1),
             labels,
-            numbers("score") if "score" in self.at else np.ones(many),
+            rows.numeric[self.at["score"]] if "score" in self.at else np.ones(many),
             names,
             frame,
             self.numbered,
         )
 
 
-def _whole(text: str) -> str:
-    value = float(text)
-    if not abs(value) <= LARGEST or value != int(value):
-        raise ValueError(text)
+def _whole(value: float) -> str:
+    if value != int(value):
+        raise ValueError(value)
     return str(int(value))
 
 
-def _plain_fields(text: str, width: int) -> list[str] | None:
-    """Give the fields after the first line of CSV without quotes or empty lines.
+def _rows(text: str, columns: _Columns) -> BulkRows | None:
+    """Read the rows after the first line of CSV without quotes.
 
     None where it is not as plain as that, and has to be read row by row.
     """
-    if '"' in text or "\r" in text or width < 2:
-        return None
     start = text.find("\n") + 1
-    if not start or start == len(text):
+    if '"' in text or "\r" in text or not start or start == len(text):
         return None
-    body = text[start:] if text.endswith("\n") else text[start:] + "\n"
-    signs = np.frombuffer(body.encode(), np.uint8)
-    commas, ends = np.flatnonzero(signs == ord(",")), np.flatnonzero(signs == ord("\n"))
-    before = np.searchsorted(commas, ends)
-    if (np.diff(before, prepend=0) != width - 1).any():
+    lines = text[start:].removesuffix("\n").split("\n")
+    first = lines[0].split(",")
+    if len(first) != len(columns.head):
         return None
-    return body[:-1].replace("\n", ",").split(",")
+    return bulk_rows(lines, first, columns.numeric, ",")
 
 
 def _row_by_row(

@@ -1,8 +1,8 @@
 """STAR files as loops and their columns, whatever program wrote them.
 
 gemmi parses the files. A long loop of plain words (no quotes, comments or text fields)
-is nothing but words between blanks: it is split here, three times as fast, and gemmi is
-given its first row only.
+is nothing but words between blanks: it is read here (`dep.engine.formats.bulk`), five
+times as fast, and gemmi is given its first row only.
 """
 
 import re
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dep.engine.errors import PicksError
+from dep.engine.formats.bulk import BulkRows, bulk_rows
 from dep.engine.formats.fields import LARGEST, number, whole
 
+MANY = 2**53  # from there on a float64 does not tell whole numbers apart
 LONG = 100_000  # characters of a loop from which on it is split here
 _HEAD = re.compile(r"loop_[ \t]*\n((?:[ \t]*_\S[^\n]*\n)+)")
 # Where a loop may end; its words are looked through for others, indented ones.
@@ -32,18 +34,31 @@ _NOT_PLAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One loop: its block's name, its tags without the underscore, and all values."""
+    """One loop: its block's name, its tags without the underscore, and all values.
+
+    Those of a long one as rows.
+    """
 
     block: str
     tags: list[str]
-    values: list[str]
+    values: list[str] | BulkRows
 
     def __len__(self) -> int:
-        return len(self.values) // len(self.tags)
+        many = len(self.values)
+        return many if isinstance(self.values, BulkRows) else many // len(self.tags)
 
     def column(self, tag: str) -> list[str]:
         """Give the words of a column as they stand in the file."""
-        return self.values[self.tags.index(tag) :: len(self.tags)]
+        at = self.tags.index(tag)
+        if isinstance(self.values, BulkRows):
+            return self.values.column(at)
+        return self.values[at :: len(self.tags)]
+
+    def read(self, tag: str) -> NDArray[np.float64] | None:
+        """Give a column of numbers, where it was read at once."""
+        if tag in self.tags and isinstance(self.values, BulkRows):
+            return self.values.numeric.get(self.tags.index(tag))
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,13 @@ class StarFile:
         """Find the first loop with rows that has a column; else one without rows."""
         having = [loop for loop in self.loops if tag in loop.tags]
         return next((loop for loop in having if len(loop)), next(iter(having), None))
+
+    def has(self, loop: Loop, tag: str) -> bool:
+        """Say whether a column is there, in this loop or another of its block."""
+        return tag in loop.tags or any(
+            other.block == loop.block and tag in other.tags and len(other)
+            for other in self.loops
+        )
 
     def words(self, loop: Loop, tag: str) -> list[str]:
         """Give a column as the file has it; empty where there is none.
@@ -106,6 +128,9 @@ class StarFile:
         PicksError
             No such column, or a field that is no number.
         """
+        read = loop.read(tag)
+        if read is not None:
+            return read
         words = self.words(loop, tag)
         if len(words) != len(loop):
             message = f"{self.path}: block {loop.block!r} has no column {tag}"
@@ -120,6 +145,11 @@ class StarFile:
         PicksError
             A field that is no whole number.
         """
+        read = loop.read(tag)
+        if read is not None and (np.abs(read) < MANY).all():
+            counted: list[int] = read.astype(np.int64).tolist()
+            if counted == read.tolist():
+                return counted
         words = self.words(loop, tag)
         # Classes and the like: few different words, each read once.
         meaning: dict[str, int] = {}
@@ -173,8 +203,8 @@ def read_star(path: Path, long: int = LONG) -> StarFile:
         for item in block:
             if item.loop is not None:
                 tags = [tag.removeprefix("_") for tag in item.loop.tags]
-                values = list(item.loop.values)
-                loops.append(Loop(block.name, tags, bodies.get(tuple(tags), values)))
+                values = bodies.get(tuple(tags), list(item.loop.values))
+                loops.append(Loop(block.name, tags, values))
             elif item.pair is not None:
                 tag, value = item.pair
                 pairs.setdefault(tag.removeprefix("_"), _unquoted([value])[0])
@@ -184,9 +214,11 @@ def read_star(path: Path, long: int = LONG) -> StarFile:
     return StarFile(path, loops, pairs, text)
 
 
-def _shortened(text: str, long: int) -> tuple[str, dict[tuple[str, ...], list[str]]]:
+def _shortened(
+    text: str, long: int
+) -> tuple[str, dict[tuple[str, ...], list[str] | BulkRows]]:
     """Leave the first row of long plain loops; give their words by tags."""
-    bodies: dict[tuple[str, ...], list[str]] = {}
+    bodies: dict[tuple[str, ...], list[str] | BulkRows] = {}
     kept: list[str] = []
     done = 0
     at = -1
@@ -207,13 +239,37 @@ def _shortened(text: str, long: int) -> tuple[str, dict[tuple[str, ...], list[st
         tags = tuple(
             line.split()[0].removeprefix("_") for line in head.group(1).splitlines()
         )
-        words = text[start:end].split()
-        if len(words) % len(tags):
+        body = text[start:end]
+        first = body.split(None, len(tags))[: len(tags)]
+        rows = _rows(body, first, len(tags))
+        if rows is None:
             continue
-        bodies[tags] = words
-        kept += [text[done:start], " ".join(words[: len(tags)]), "\n"]
+        bodies[tags] = rows
+        kept += [text[done:start], " ".join(first), "\n"]
         done = end
     return "".join([*kept, text[done:]]), bodies
+
+
+def _rows(body: str, first: list[str], width: int) -> list[str] | BulkRows | None:
+    """Read rows of plain words; None where the last one is not whole.
+
+    Columns are numbers where the first row has one.
+    """
+    lines = body.rstrip().split("\n")
+    numeric = [column for column, word in enumerate(first) if _is_number(word)]
+    rows = bulk_rows(lines, first, numeric) if len(first) == width else None
+    if rows is not None:
+        return rows
+    words = body.split()
+    return None if len(words) % width else words
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _unquoted(words: list[str]) -> list[str]:

@@ -113,7 +113,7 @@ def _table(
     numbers = file.wholes(loop, star_text.CLASS)
     scores = (
         file.numbers(loop, star_text.SCORE)
-        if file.words(loop, star_text.SCORE)
+        if file.has(loop, star_text.SCORE)
         else np.ones(many)
     )
     shown = {one: str(one) for one in set(numbers)}
@@ -132,12 +132,12 @@ def _offsets(
         Offsets in ångström of coordinates in pixels of unknown size, or in a rotated
         frame of subtomograms, which this reader does not turn.
     """
-    in_angstrom = all(file.words(loop, tag) for tag in star_text.ORIGINS)
+    in_angstrom = all(file.has(loop, tag) for tag in star_text.ORIGINS)
     if in_angstrom:
         offsets = np.stack(
             [file.numbers(loop, tag) for tag in star_text.ORIGINS], axis=1
         )
-    elif all(file.words(loop, tag) for tag in star_text.PIXEL_ORIGINS):
+    elif all(file.has(loop, tag) for tag in star_text.PIXEL_ORIGINS):
         offsets = np.stack(
             [file.numbers(loop, tag) for tag in star_text.PIXEL_ORIGINS], axis=1
         )
@@ -145,7 +145,7 @@ def _offsets(
         return np.zeros((len(loop), 3))
     if not offsets.any():
         return offsets
-    turned = [tag for tag in star_text.SUBTOMOGRAM_ANGLES if file.words(loop, tag)]
+    turned = [tag for tag in star_text.SUBTOMOGRAM_ANGLES if file.has(loop, tag)]
     if any(file.numbers(loop, tag).any() for tag in turned):
         message = (
             f"{file.path}: has offsets ({star_text.ORIGINS[0]}) in the frame of turned "

@@ -96,14 +96,14 @@ def read(path: Path, frame: Frame) -> Table:
         return Table(nothing, [], np.zeros(0), [], frame, numbered=True, name=only)
     columns = [file.numbers(loop, tag) for tag in POSITION]
     for axis, tag in enumerate(SHIFT):
-        if file.words(loop, tag):
+        if file.has(loop, tag):
             columns[axis] = columns[axis] + file.numbers(loop, tag)
     numbers = file.wholes(loop, "class") or [1] * many
     tomograms = file.wholes(loop, "tomo_num")
     return Table(
         np.stack(columns, axis=1) - 1,
         list(map(str, numbers)),
-        file.numbers(loop, "score") if file.words(loop, "score") else np.ones(many),
+        file.numbers(loop, "score") if file.has(loop, "score") else np.ones(many),
         [named.get(number, str(number)) for number in tomograms] or [""] * many,
         frame,
         numbered=True,

@@ -144,6 +144,19 @@ AFTER = (
 )
 
 
+def numbers_of(file):
+    """Read every column as numbers and as whole ones, or say what is wrong."""
+    found = []
+    for loop in file.loops:
+        for tag in loop.tags:
+            for read in (file.numbers, file.wholes):
+                try:
+                    found.append(list(read(loop, tag)))
+                except PicksError as error:
+                    found.append(str(error))
+    return found
+
+
 @given(
     rows=st.lists(st.tuples(WORD, WORD, WORD), max_size=6),
     after=st.sampled_from(AFTER),
@@ -158,7 +171,11 @@ def test_long_loops_are_read_as_short_ones(tmp_path_factory, rows, after):
     for long in (1, 10**9):
         try:
             file = read_star(path, long)
-            outcomes.append((file.loops, file.pairs))
+            loops = [
+                (one.block, [(tag, one.column(tag)) for tag in one.tags])
+                for one in file.loops
+            ]
+            outcomes.append((loops, file.pairs, numbers_of(file)))
         except PicksError as error:
             outcomes.append(str(error))
     assert outcomes[0] == outcomes[1]
@@ -183,6 +200,59 @@ def test_a_csv_is_the_same_read_at_once_or_row_by_row(tmp_path):
     assert tables[0].tomogram == tables[1].tomogram == ["TS", "TS"]
     np.testing.assert_array_equal(tables[0].xyz, tables[1].xyz)
     np.testing.assert_array_equal(tables[0].score, [0.5, 1])
+
+
+FIELD = st.sampled_from(
+    [
+        *(
+            "1",
+            "-2.5",
+            " 3 ",
+            "1e3",
+            "nan",
+            "inf",
+            "1e39",
+            "",
+            "x",
+            "1_0",
+            "0x1",
+            "1,2",
+        ),
+        *(
+            "TS",
+            " TS",
+            "Å",
+            "粒",
+            "#",
+            "a name that is longer than the first one",
+            "1\n",
+        ),
+    ]
+)
+
+
+@given(
+    rows=st.lists(st.tuples(*[FIELD] * 6), min_size=1, max_size=4),
+    head=st.sampled_from(["tomogram,class,x,y,z,score", "class_id,z,y,x,score,more"]),
+    end=st.sampled_from(["\n", ""]),
+)
+@settings(max_examples=300)
+def test_any_csv_is_the_same_read_at_once_or_row_by_row(
+    tmp_path_factory, rows, head, end
+):
+    """Line ends of Windows have it read row by row."""
+    path = tmp_path_factory.mktemp("any") / "a.csv"
+    text = "\n".join([head, *(",".join(row) for row in rows)]) + end
+    outcomes = []
+    for ending in ("\n", "\r\n"):
+        path.write_text(text.replace("\n", ending), newline="")
+        try:
+            table = read_table(path)
+            values = [*table.xyz.tolist(), *table.score.tolist()]
+            outcomes.append((table.label, table.tomogram, values))
+        except PicksError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize(
