@@ -13,6 +13,7 @@ from typing import IO
 from dep.engine.errors import TomogramError
 
 GZIP_MAGIC, BZIP2_MAGIC = b"\x1f\x8b", b"BZh"
+MIB = 1 << 20
 PIECE = 4 << 20  # bytes unpacked at once
 UNREADABLE = (OSError, EOFError, zlib.error)  # what damaged data raises
 
@@ -121,13 +122,13 @@ def scratch_file(label: str, size: int) -> IO[bytes]:
 
 def _check_room(label: Path | str, wanted: int) -> None:
     if wanted > shutil.disk_usage(tempfile.gettempdir()).free:
-        raise _no_room(label, f"{wanted >> 20} MiB needed")
+        raise _no_room(label, f"{wanted / MIB:.1f} MiB needed")
 
 
 def _no_room(label: Path | str, reason: str | None) -> TomogramError:
-    room = shutil.disk_usage(tempfile.gettempdir()).free >> 20
+    room = shutil.disk_usage(tempfile.gettempdir()).free / MIB
     return TomogramError(
         f"{label}: cannot be unpacked into {tempfile.gettempdir()} "
-        f"({reason}; {room} MiB free there). "
+        f"({reason}; {room:.1f} MiB free there). "
         "Set TMPDIR to a folder with room, or unpack the file yourself."
     )

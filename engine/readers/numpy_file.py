@@ -3,6 +3,7 @@
 Source: NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays".
 """
 
+import tokenize
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,11 @@ from dep.engine.readers.header import Header, check_voxels, three_axes
 from dep.engine.readers.planes import Planes, map_voxels
 
 MAGIC = b"\x93NUMPY"
+# What NumPy raises where a header is no dictionary of Python's.
+UNREADABLE = (
+    *(ValueError, KeyError, TypeError, EOFError, SyntaxError),
+    *(RecursionError, tokenize.TokenError),
+)
 READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -37,7 +43,7 @@ def open_numpy(path: Path, stream: IO[bytes]) -> tuple[Header, Planes, list[str]
         version = npy.read_magic(stream)
         # Version 3 is 2 with names of fields in UTF-8: no tomogram has fields.
         shape, fortran, dtype = READERS[version](stream)
-    except (ValueError, KeyError, EOFError, SyntaxError) as error:
+    except UNREADABLE as error:
         message = (
             f"{path}: not a NumPy file that can be read ({error}). Expected what "
             "numpy.save writes of an array of numbers."

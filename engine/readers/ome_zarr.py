@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 MARKS = ("zarr.json", ".zgroup", ".zarray")
 # What zarr says where it does not know how chunks are packed.
 NO_CODEC = ("codec not available", "Unknown codec")
+ABSENT = f" (none of {', '.join(MARKS)}): is it copied completely, and the path right?"
 SHOWN = 8  # members of a group named in a message
 DEEPEST = 2  # parts of a level's path: "0", or "scale0/image"
 
@@ -123,7 +124,7 @@ def _node(label: str) -> "zarr.Array[Any] | zarr.Group":
     except TomogramError:
         raise
     except FileNotFoundError as error:
-        message = f"{label}: no Zarr image here{_among(label)}"
+        message = f"{label}: no Zarr image here{_among(label) or ABSENT}"
         raise TomogramError(message) from error
     except ImportError as error:
         message = (

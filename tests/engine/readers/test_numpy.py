@@ -75,6 +75,9 @@ class TestNumpy:
             ("(-5, 4, 4)", "without voxels"),
             ('("a", 4, 4)', "not a NumPy file"),
             ("(4.0, 4, 4)", "not a NumPy file"),
+            ("(4, 4, (4", "not a NumPy file"),
+            ("(4, 4, 4)], [", "not a NumPy file"),
+            ("{[]: 4}", "not a NumPy file"),
         ],
     )
     def test_headers_that_lie(self, tmp_path, shape, words):
