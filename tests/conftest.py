@@ -313,11 +313,25 @@ class RunFiles:
 @pytest.fixture
 def run_files(tmp_path: Path) -> RunFiles:
     """A tomogram with dark balls of three classes, and its configuration."""
+    return write_run_files(tmp_path)
+
+
+def write_run_files(folder: Path) -> RunFiles:
+    """Write what `run_files` gives."""
     for seed, name in enumerate(("tomo", "held")):
-        annotated_tomogram(tmp_path / name, seed)
-    config = tmp_path / "config.toml"
+        annotated_tomogram(folder / name, seed)
+    config = folder / "config.toml"
     config.write_text(TRAINING)
-    return RunFiles(tmp_path, config)
+    return RunFiles(folder, config)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a finished run of `run_files`; leave it as it is."""
+    from dep.train import load_config, train
+
+    folder = tmp_path_factory.mktemp("trained")
+    return train(load_config(write_run_files(folder).config), folder / "run")
 
 
 def annotated_tomogram(path: Path, seed: int) -> None:

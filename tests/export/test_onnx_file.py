@@ -15,11 +15,6 @@ from dep.train.network import NetworkConfig, ResUNet3D
 from dep.train.runtime import TorchRuntime
 
 
-@pytest.fixture
-def checkpoint(run_files, tmp_path):
-    return train(load_config(run_files.config), tmp_path / "run")
-
-
 def run(path, tiles):
     runtime = OnnxRuntimeCpu(
         path, read_card(path), precision="f32", threads=2, batch=len(tiles)
@@ -31,12 +26,12 @@ def run(path, tiles):
 
 
 def test_the_file_computes_the_networks_scores_for_any_batch_and_tile(
-    checkpoint, tmp_path
+    trained, tmp_path
 ):
-    card, comparison = export_onnx(checkpoint, tmp_path / "m.onnx")
+    card, comparison = export_onnx(trained, tmp_path / "m.onnx")
     assert comparison.agrees
     assert comparison.on == "held.mrc"
-    network = load_checkpoint(checkpoint).network
+    network = load_checkpoint(trained).network
     for batch, *tile in ((1, 24, 24, 24), (3, 24, 24, 24), (2, 16, 28, 32)):
         tiles = np.random.default_rng(batch).normal(size=(batch, 1, *tile))
         tiles = tiles.astype(np.float32)
@@ -50,8 +45,8 @@ def test_the_file_computes_the_networks_scores_for_any_batch_and_tile(
     assert card == read_card(tmp_path / "m.onnx")
 
 
-def test_the_card_says_what_was_configured(checkpoint, tmp_path):
-    card, _ = export_onnx(checkpoint, tmp_path / "m.onnx")
+def test_the_card_says_what_was_configured(trained, tmp_path):
+    card, _ = export_onnx(trained, tmp_path / "m.onnx")
     assert card.class_names == ("a", "b")
     assert (card.tile, card.margin, card.tile_multiple) == (24, 4, 4)
     assert not card.tile_fixed
@@ -61,17 +56,17 @@ def test_the_card_says_what_was_configured(checkpoint, tmp_path):
     assert len(card.weights_digest) == 64
 
 
-def test_picking_can_be_changed_after_training(checkpoint, tmp_path):
+def test_picking_can_be_changed_after_training(trained, tmp_path):
     changes = {"tile": 32, "t_seg": 0.6}
-    card, comparison = export_onnx(checkpoint, tmp_path / "m.onnx", picking=changes)
+    card, comparison = export_onnx(trained, tmp_path / "m.onnx", picking=changes)
     assert (card.tile, card.t_seg, card.margin) == (32, 0.6, 4)
     assert comparison.agrees
     tiles = np.zeros((1, 1, 32, 32, 32), np.float32)
     assert run(tmp_path / "m.onnx", tiles).shape == (1, 3, 32, 32, 32)
     with pytest.raises(ConfigError, match=r"tile must be a multiple of 4"):
-        export_onnx(checkpoint, tmp_path / "n.onnx", picking={"tile": 30})
+        export_onnx(trained, tmp_path / "n.onnx", picking={"tile": 30})
     with pytest.raises(ConfigError, match=r"picking\.speed"):
-        export_onnx(checkpoint, tmp_path / "n.onnx", picking={"speed": 3})
+        export_onnx(trained, tmp_path / "n.onnx", picking={"speed": 3})
 
 
 def test_half_weights_take_half_the_place_and_agree(run_files, tmp_path):
@@ -90,8 +85,8 @@ def test_half_weights_take_half_the_place_and_agree(run_files, tmp_path):
     np.testing.assert_allclose(run(whole, tiles), run(half, tiles), atol=1e-2)
 
 
-def test_the_file_tells_nothing_of_the_machine_that_made_it(checkpoint, tmp_path):
-    export_onnx(checkpoint, tmp_path / "m.onnx")
+def test_the_file_tells_nothing_of_the_machine_that_made_it(trained, tmp_path):
+    export_onnx(trained, tmp_path / "m.onnx")
     content = (tmp_path / "m.onnx").read_bytes()
     for part in (str(tmp_path), ".py", "site-packages"):
         assert part.encode() not in content
@@ -100,7 +95,7 @@ def test_the_file_tells_nothing_of_the_machine_that_made_it(checkpoint, tmp_path
     assert not [n for n in model.graph.node if n.op_type == "BatchNormalization"]
 
 
-def test_a_file_that_does_not_agree_is_not_written(checkpoint, tmp_path, monkeypatch):
+def test_a_file_that_does_not_agree_is_not_written(trained, tmp_path, monkeypatch):
     def spoil(model):
         for item in model.graph.initializer:
             if item.name.endswith("final_conv.bias"):
@@ -111,15 +106,16 @@ def test_a_file_that_does_not_agree_is_not_written(checkpoint, tmp_path, monkeyp
 
     monkeypatch.setattr("dep.export.onnx_file._strip", spoil)
     with pytest.raises(ExportError, match="does not agree"):
-        export_onnx(checkpoint, tmp_path / "m.onnx")
+        export_onnx(trained, tmp_path / "m.onnx")
     assert [p.name for p in tmp_path.glob("*.onnx")] == []
     assert [p.name for p in tmp_path.glob(".*")] == []
 
 
-def test_weights_beyond_half_precision_are_refused(checkpoint, tmp_path, monkeypatch):
-    content = torch.load(checkpoint, weights_only=True)
+def test_weights_beyond_half_precision_are_refused(trained, tmp_path, monkeypatch):
+    content = torch.load(trained, weights_only=True)
     name = "encoders.0.basic_module.conv2.conv.weight"
     content["state_dict"][name][0, 0] = 1e6
+    checkpoint = tmp_path / "changed.ckpt"
     torch.save(content, checkpoint)
     monkeypatch.setattr("dep.export.onnx_file.HALF_FROM", 1)
     with pytest.raises(ExportError, match="float16"):
@@ -183,15 +179,15 @@ def scores_with_balls(places, classes):
     ],
 )
 def test_picks_that_differ_are_seen_even_where_scores_may(
-    checkpoint, tmp_path, monkeypatch, places, classes, agreement
+    trained, tmp_path, monkeypatch, places, classes, agreement
 ):
-    card, _ = export_onnx(checkpoint, tmp_path / "m.onnx")
+    card, _ = export_onnx(trained, tmp_path / "m.onnx")
     truth = scores_with_balls([(6, 6, 6), (17, 6, 6)], [1, 2])
     found = scores_with_balls(places, classes)
     monkeypatch.setattr(TorchRuntime, "infer", lambda *_: truth)
     monkeypatch.setattr(OnnxRuntimeCpu, "infer", lambda *_: found)
     monkeypatch.setattr("dep.export.verify.SCORE_TOLERANCE", 1.0)
-    network = DeployedNetwork(load_checkpoint(checkpoint).network, [True, False, True])
+    network = DeployedNetwork(load_checkpoint(trained).network, [True, False, True])
     comparison = compare(network, tmp_path / "m.onnx", card, None, half_weights=False)
     assert comparison.agreement == pytest.approx(agreement)
     assert comparison.agrees == (agreement == 1)
