@@ -448,7 +448,7 @@ assert signal.getsignal(signal.SIGALRM) == signal.SIG_IGN
 
 
 def test_what_takes_too_long_is_left_and_the_last_alarm_stays(root):
-    # In a process of its own: a process has one alarm, and whoever runs tests may use it.
+    # In a process of its own: a process has one alarm, and who runs tests may use it.
     found = subprocess.run(
         [sys.executable, "-c", ALARMS],
         env={**os.environ, "PYTHONPATH": str(root / "benchmarks")},
