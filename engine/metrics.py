@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dep.engine.errors import SettingError
+from dep.engine.errors import PicksError, SettingError
 
 # Each axis of a cell's key takes 20 bits: a million cells along an axis.
 _KEY_BITS = 20
+# Of points within reach of each other. A tomogram has tens of thousands; more than this
+# are coordinates of another unit or sampling, and would fill the memory.
+MOST_PAIRS = 10_000_000
+_MOST_AT_ONCE = 2 * MOST_PAIRS  # looked at in one step of `near_pairs`
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +241,11 @@ def match(
     -------
     (pick, particle, distance)
         Indices of the pairs, nearest first, and how far apart they are.
+
+    Raises
+    ------
+    PicksError
+        As `near_pairs`.
     """
     pick, particle = near_pairs(picks, truth, float(radius.max(initial=0.0)))
     distance = np.sqrt(((picks[pick] - truth[particle]) ** 2).sum(axis=1))
@@ -275,10 +284,15 @@ def _points(
 def near_pairs(
     a: NDArray[np.float64], b: NDArray[np.float64], reach: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give pairs (index in a, index in b) that include all within `reach`.
+    """Give pairs (index in a, index in b) of points at most `reach` apart.
 
     Points of b are sorted into cells of edge `reach`; those near a point of a lie in
     its cell or the 26 around it.
+
+    Raises
+    ------
+    PicksError
+        More than `MOST_PAIRS`: no particles lie so close.
     """
     nothing = np.zeros(0, np.int64)
     if not (len(a) and len(b)):
@@ -292,15 +306,31 @@ def near_pairs(
     order = np.argsort(key_b, kind="stable")
     key_b = key_b[order]
     found_a, found_b = [nothing], [nothing]
+    many = 0
     for step in product((-1, 0, 1), repeat=3):
         key = _key(cell_a + np.array(step))
         start = np.searchsorted(key_b, key, "left")
         count = np.searchsorted(key_b, key, "right") - start
-        index = np.repeat(np.arange(len(a)), count)
-        within = np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count)
-        found_a.append(index)
-        found_b.append(order[start[index] + within])
+        _check_number(int(count.sum()), _MOST_AT_ONCE, reach)
+        left = np.repeat(np.arange(len(a)), count)
+        within = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count)
+        right = order[start[left] + within]
+        close = np.sqrt(((a[left] - b[right]) ** 2).sum(axis=1)) <= reach
+        found_a.append(left[close])
+        found_b.append(right[close])
+        many += len(found_a[-1])
+        _check_number(many, MOST_PAIRS, reach)
     return np.concatenate(found_a), np.concatenate(found_b)
+
+
+def _check_number(many: int, most: int, reach: float) -> None:
+    if many > most:
+        message = (
+            f"{many:,} pairs of points lie within about {reach:.4g} voxels of each "
+            f"other, expected {MOST_PAIRS:,} at most: coordinates of another unit or "
+            "voxel size, the same rows many times over, or too large a distance?"
+        )
+        raise PicksError(message)
 
 
 def _key(cell: NDArray[np.int64]) -> NDArray[np.int64]:

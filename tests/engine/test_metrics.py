@@ -196,3 +196,9 @@ class TestTruth:
         truth = read_truth(shared_data / "tomograms" / "tomo_0001.csv", CLASSES)
         assert len(truth.xyz) > 10
         assert truth.ignored["fiducial"] == 3
+
+
+def test_points_without_number_in_one_place_are_refused_before_memory_is_full():
+    same = np.zeros((60_000, 3))
+    with pytest.raises(PicksError, match=r"3,600,000,000 pairs .* voxel size"):
+        match(same, same, np.ones(len(same)))
