@@ -294,8 +294,10 @@ def convert(
             plan = targets(changed, out, form)
             written = write_to_files(plan, form, how, overwrite=overwrite)
     except MissingFactError as error:
-        files = ", or the tomograms or RELION's tomograms.star (--tomograms PATH)"
-        message = f"{words_of(error)}{'' if known else files}"
+        hint = ", or the tomograms or RELION's tomograms.star (--tomograms PATH)"
+        if known:
+            hint = f"; {known.path} does not say it: has it another name (--rename)?"
+        message = f"{words_of(error)}{hint}"
         raise UsageError(message) from error
     for remark in remarks(changed, known, form, how) if known else ():
         say(remark)

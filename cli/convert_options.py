@@ -156,6 +156,9 @@ def changes_of(
     if not set(axes) <= set(AXES) or len(set(axes)) < len(axes):
         message = f"--flip: expected some of x, y, z with commas, found {flip!r}"
         raise UsageError(message)
+    if min_score is not None and not math.isfinite(min_score):
+        message = f"--min-score: expected a number, found {min_score}"
+        raise UsageError(message)
     kept = [word.strip() for word in (keep or "").split(",") if word.strip()]
     return Changes(
         swap_yz=swap_yz,

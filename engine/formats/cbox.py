@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dep.engine.errors import MissingFactError, PicksError
+from dep.engine.errors import PicksError, UseError
 from dep.engine.formats.format import Conventions, Files, Format, Holds
 from dep.engine.formats.frame import Frame
 from dep.engine.formats.rows import format_rows
@@ -39,7 +39,7 @@ def write(picks: Sequence["Picks"], path: Path, how: Conventions) -> Files:
 
     Raises
     ------
-    MissingFactError
+    UseError
         How large boxes are to be is unknown.
     """
     (one,) = picks
@@ -83,7 +83,7 @@ def _boxes(
             "unknown; give the box in voxels (box=... in Python, --box on the command "
             "line)"
         )
-        raise MissingFactError(message)
+        raise UseError(message)
     edges = [kind.diameter / (size or 1.0) for kind in one.classes]
     return np.array([0.0, *edges])[one.class_id]
 

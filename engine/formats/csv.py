@@ -91,11 +91,25 @@ class _Columns:
             and len(frame.classes or ()) == 1
         )
         needed = ("x", "y", "z") if self.silent else (self.label, "x", "y", "z")
-        missing = [name for name in needed if name not in self.head]
+        # Of the two names of a class the usual one is said to be missing.
+        missing = [name.removesuffix("_id") for name in needed if name not in self.head]
         if missing:
             message = (
                 f"{path}: no column {', '.join(missing)} in the first line "
                 f"({', '.join(self.head) or 'empty'}); expected {','.join(COLUMNS)}"
+            )
+            if len(self.head) == 1 and any(mark in self.head[0] for mark in "\t;"):
+                message += "; fields are to be separated by commas"
+            raise PicksError(message)
+        twice = [
+            name
+            for name in dict.fromkeys((*COLUMNS, self.label))
+            if self.head.count(name) > 1
+        ]
+        if twice:
+            message = (
+                f"{path}: column {', '.join(twice)} is there twice in the first line; "
+                "expected it once"
             )
             raise PicksError(message)
         self.at = {

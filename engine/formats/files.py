@@ -1,5 +1,6 @@
 """Write and read coordinate files of any format in the table."""
 
+import codecs
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -178,7 +179,9 @@ def read_rows(
         message = f"{path}: cannot be read ({error.strerror or error})"
         raise PicksError(message) from error
     except UnicodeDecodeError as error:
-        message = f"{path}: not a text file in UTF-8 (byte {error.start})"
+        other = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        hint = "; it is UTF-16: save it as UTF-8" if other else ""
+        message = f"{path}: not a text file in UTF-8 (byte {error.start}){hint}"
         raise PicksError(message) from error
     return table if table.name else replace(table, name=one.name_of(path))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from dep.engine.errors import UseError
+from dep.engine.errors import PicksError, UseError
 from dep.engine.formats import relion_set
 from dep.engine.formats.registry import (
     FORMATS,
@@ -16,13 +16,20 @@ from dep.engine.formats.registry import (
 def find_files(words: Iterable[Path], form: str | None) -> list[Path]:
     """Turn files and folders into files; folders of a format of folders are kept.
 
+    What is named twice counts once.
+
     Raises
     ------
+    PicksError
+        No such file or folder.
     UseError
         A folder without coordinates, or with several formats and none chosen.
     """
     found: list[Path] = []
     for word in words:
+        if not word.exists():
+            message = f"{word}: no such file or folder"
+            raise PicksError(message)
         if not word.is_dir():
             found.append(word)
             continue
@@ -42,7 +49,7 @@ def find_files(words: Iterable[Path], form: str | None) -> list[Path]:
             message = f"{word}: no coordinates ({' '.join(wanted)}) in this folder"
             raise UseError(message)
         found += inside
-    return found
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
 
 
 def _inside(folder: Path, form: str | None) -> list[Path]:

@@ -195,7 +195,10 @@ def read_star(path: Path, long: int = LONG) -> StarFile:
     except (ValueError, RuntimeError) as error:  # the latter for a name used twice
         if bodies:  # whatever is wrong, it is better told of the whole file
             return read_star(path, len(text) + 1)
-        message = f"{path}: not a STAR file ({error})"
+        # gemmi calls what it was given "string", and names lines of it as string:3.
+        words = re.sub(r"^string:(\d)", r"line \1", str(error))
+        words = words.removeprefix("string: ")
+        message = f"{path}: not a STAR file ({words})"
         raise PicksError(message) from error
     loops: list[Loop] = []
     pairs: dict[str, str] = {}

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -275,6 +277,8 @@ def test_choosing(dep, here):
         (("both.csv", "a.star", "--optics", "300"), 2, "--optics: expected voltage"),
         (("both.csv", "a.star", "--classes", "a=b"), 2, "--classes: expected NAME"),
         ((".", "a.star"), 2, "voxel size, which are unknown; give both (--shape X,Y,Z"),
+        (("nowhere", "a.star"), 1, "nowhere: no such file or folder"),
+        (("both.csv", "a.csv", "--min-score", "nan"), 2, "--min-score: expected a"),
         (("both.csv", "-"), 2, "-: expected --to FORMAT"),
         (("both.csv", "-", "--to", "csv", "--json"), 2, "-: expected --to FORMAT"),
         (("both.csv", "-", "--to", "copick"), 2, "writes a folder of files"),
@@ -359,6 +363,36 @@ def test_files_beside_the_one_named_are_not_replaced_either(dep, here):
     outcome = dep("convert", "both.csv", "project", *words)
     assert outcome.status == 2
     assert "dep_0_ribosome.json and 3 more: exists already" in outcome.err
+
+
+def test_what_is_named_twice_counts_once(dep, here):
+    (here / "link.csv").symlink_to("both.csv")
+    files = ("both.csv", "./both.csv", "link.csv")
+    assert dep("convert", *files, "a.csv").status == 0
+    assert (here / "a.csv").read_text() == (here / "both.csv").read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_a_full_disk_leaves_what_was_there(here):
+    """A file may grow to 4 KiB: what does not fit is not there at all."""
+    picks_of(n=400).write(here / "large.csv")
+    (here / "a.csv").write_text("before")
+    limited = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+        "from dep.cli.main import app; app()"
+    )
+    words = ("convert", "large.csv", "a.csv", "--overwrite")
+    ended = subprocess.run(
+        [sys.executable, "-c", limited, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == "dep: a.csv: cannot be written (File too large)\n"
+    assert (here / "a.csv").read_text() == "before"
+    assert {path.name for path in here.iterdir()} == {"a.csv", "both.csv", "large.csv"}
 
 
 def test_a_tomogram_of_another_size_is_said(dep, here):

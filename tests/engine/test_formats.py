@@ -236,8 +236,10 @@ def test_any_coordinate_survives(tmp_path_factory, xyz, form):
 
 
 MALFORMED = [
-    ("a.csv", "", "no column class_id, x, y, z in the first line"),
+    ("a.csv", "", "no column class, x, y, z in the first line"),
     ("a.csv", "class,x,y\na,1,2\n", "no column z"),
+    ("a.csv", "class,x,y,x,z\na,1,2,3,4\n", "column x is there twice in the first"),
+    ("a.csv", "class;x;y;z\na;1;2;3\n", "fields are to be separated by commas"),
     ("a.csv", "class,x,y,z\na,1,2\n", "line 2: expected 4 fields, found 3"),
     ("a.csv", "class,x,y,z\na,1,2,3\nb,1,two,3\n", "line 3, y: expected a number, fo"),
     ("a.csv", "class,x,y,z\na,1,2,nan\n", "line 2, z: expected a number, found 'nan'"),
@@ -257,7 +259,7 @@ MALFORMED = [
     ("a.csv", "class,x,y,z\n" + "x" * 200_000, "line 2: not CSV (field larger"),
     ("a.coords", "1 2 3 inf\n", "line 1, z: expected a number, found 'inf'"),
     ("a.star", "hello", "not a STAR file"),
-    ("a.star", "data_a\n_x 1\ndata_a\n_x 2\n", "not a STAR file (string: duplicate b"),
+    ("a.star", "data_a\n_x 1\ndata_a\n_x 2\n", "not a STAR file (duplicate block"),
     ("a.star", "data_\nloop_\n_a\n_a\n1 2\n", "duplicate tag _a"),
     (
         "a.star",
