@@ -32,9 +32,9 @@ def info(
     """Say what a file holds.
 
     A model: its card; of a plan also what built it, what it needs and the command that
-    builds it again. A tomogram: header and statistics. Picks: how many of which class,
-    and where. The kind follows from the file's ending; anything unknown is tried as a
-    tomogram.
+    builds it again. A tomogram: header and statistics (none of an address). Picks: how
+    many of which class, and where. The kind follows from the file's ending; anything
+    unknown is tried as a tomogram.
     """
     kind, facts = _read(file)
     if as_json:
@@ -87,20 +87,22 @@ def _model(file: Path) -> Facts:
 
 
 def _tomogram(location: str) -> Facts:
-    from dep.engine.normalise import measure
+    from dep.engine.readers.names import is_url
     from dep.engine.readers.registry import bytes_of, read_header
-    from dep.engine.volume import open_volume
 
     header = read_header(location)
-    with open_volume(location, default_voxel_size=1.0) as volume:
-        statistics = measure(volume)
-        warnings = list(volume.warnings)
+    if is_url(location):
+        statistics: Facts = {}
+        warnings = ["no statistics: of an address they would fetch every voxel"]
+    else:
+        statistics, warnings = _statistics(location, header.voxel_size)
     depth, height, width = header.shape
     size = bytes_of(location)
     return {
         "format": header.format,
         "size_xyz": [width, height, depth],
         "voxel_size": header.voxel_size,
+        **({} if header.voxel_size else {"voxel_size_unknown": header.lacks}),
         "voxel_edges_xyz": list(header.voxel_edges),
         "type": header.dtype.name,
         "byte_order": {"<": "little", ">": "big"}.get(header.dtype.byteorder, "any"),
@@ -115,13 +117,28 @@ def _tomogram(location: str) -> Facts:
             }
             for one in header.levels
         ],
-        "mean": statistics.mean,
-        "standard_deviation": statistics.std,
-        "minimum": statistics.minimum,
-        "maximum": statistics.maximum,
+        **statistics,
         **({} if size is None else {"megabytes": round(size / 1e6, 3)}),
         "warnings": warnings,
     }
+
+
+def _statistics(location: str, voxel_size: float | None) -> tuple[Facts, list[str]]:
+    """Measure all voxels; give what there is to remark of the file too."""
+    from dep.engine.normalise import measure
+    from dep.engine.volume import open_volume
+
+    # Statistics do not depend on it.
+    with open_volume(location, voxel_size or 1.0) as volume:
+        found = measure(volume)
+        warnings = list(volume.warnings)
+    facts = {
+        "mean": found.mean,
+        "standard_deviation": found.std,
+        "minimum": found.minimum,
+        "maximum": found.maximum,
+    }
+    return facts, warnings
 
 
 def _picks(file: Path) -> Facts:
@@ -161,6 +178,7 @@ def _show(facts: Facts, console: "Console") -> None:
 
     facts = dict(facts)
     facts |= _built(facts.pop("built", {}))
+    unknown = facts.pop("voxel_size_unknown", "")
     width = max(len(name) for name in facts) + 2
     levels = facts.pop("levels", [])
     for name, value in facts.items():
@@ -175,8 +193,11 @@ def _show(facts: Facts, console: "Console") -> None:
         label = name.replace("_", " ")
         line = f"{label:<{width}}{_words(value)}{unit}"
         console.print(line, markup=False, soft_wrap=True)
-    if "voxel_size" in facts and facts["voxel_size"] is None:
-        console.print("voxel size: the header holds none; give --voxel-size to pick")
+    if unknown:
+        console.print(
+            f"voxel size: in the header it {unknown}; give --voxel-size to pick",
+            soft_wrap=True,
+        )
     if levels:
         table = plain_table("level", "size (voxels)", "voxel size (Å)")
         for one in levels:

@@ -1,9 +1,12 @@
 """Tomograms of every format give the picks of the same voxels in MRC."""
 
 import csv
+import http.server
 import json
 import os
 import shutil
+import threading
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -184,10 +187,53 @@ def test_info_of_every_format(dep, formats, name, kind):
     said = dep("info", formats / name).out
     assert kind in said
     assert ("--voxel-size" in said) == (facts["voxel_size"] is None)
+    assert facts["warnings"] == [] or len(facts["levels"]) > 1
     if kind.startswith("OME-Zarr"):
         sizes = [one["size_xyz"] for one in facts["levels"]]
         assert sizes == [[88, 80, 64], [44, 40, 32]][-len(sizes) :]
         assert "44 x 40 x 32" in said
+
+
+def test_info_says_which_voxels_are_no_cubes(dep, make_tomogram, tmp_path):
+    array = make_tomogram(tmp_path / "same.mrc")
+    path = write_image(tmp_path / "a.zarr", [array])
+    attributes = json.loads((path / ".zattrs").read_text())
+    (dataset,) = attributes["multiscales"][0]["datasets"]
+    dataset["coordinateTransformations"][0]["scale"] = [2.0, 1.0, 1.0]
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    said = dep("info", path).out
+    assert "differs by axis (10 x 10 x 20 Å); give --voxel-size" in said
+    assert "assumed" not in said
+
+
+def test_info_of_an_address_fetches_no_voxels(dep, formats):
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *_words):
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Handler, directory=formats)
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/zarr4.zarr"
+        facts = dep("info", address, "--json").json
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert (facts["format"], facts["voxel_size"]) == ("OME-Zarr 0.4", 5.0)
+    assert len(facts["levels"]) == 2
+    assert "mean" not in facts
+    assert "no statistics" in facts["warnings"][0]
+    assert not [path for path in asked if path[-1].isdigit()]
 
 
 def test_a_folder_of_images(formats, tmp_path):
