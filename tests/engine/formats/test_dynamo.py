@@ -9,21 +9,7 @@ from dep.engine import ClassInfo, Picks, PicksError
 from dep.engine.formats import FORMATS, LossWarning, write_picks
 
 CLASSES = (ClassInfo("1bxn", 122.0), ClassInfo("big one", 216.5))
-
-
-def picks_of(tomogram="TS_012", **changes):
-    return Picks(
-        **{
-            "xyz": [[0, 0, 0], [99, 100, 49], [10.25, 20.5, 30.75]],
-            "class_id": [1, 2, 1],
-            "score": [0.875, 0.5, 0.25],
-            "classes": CLASSES,
-            "tomogram": tomogram,
-            "shape": (50, 101, 100),
-            "voxel_size": 10.0,
-            **changes,
-        }
-    )
+TOMOGRAM = "TS_012"
 
 
 def write(path, *picks):
@@ -35,7 +21,7 @@ def rows_of(path):
     return [line.split(" ") for line in path.read_text().splitlines()]
 
 
-def test_dynamotable_reads_the_columns(tmp_path):
+def test_dynamotable_reads_the_columns(tmp_path, picks_of):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dynamotable = pytest.importorskip("dynamotable")
@@ -54,12 +40,12 @@ def test_dynamotable_reads_the_columns(tmp_path):
     assert list(table["tomo_file"]) == ["TS_012.mrc"] * 3
 
 
-def test_a_row_has_41_columns(tmp_path):
+def test_a_row_has_41_columns(tmp_path, picks_of):
     rows = rows_of(write(tmp_path / "a.tbl", picks_of()))
     assert {len(row) for row in rows} == {41}
 
 
-def test_the_volume_list_is_what_dtcrop_takes(tmp_path):
+def test_the_volume_list_is_what_dtcrop_takes(tmp_path, picks_of):
     write(tmp_path / "TS_012.tbl", picks_of())
     assert (tmp_path / "TS_012.vll").read_text().splitlines() == [
         "# class 1 is '1bxn'",
@@ -71,12 +57,12 @@ def test_the_volume_list_is_what_dtcrop_takes(tmp_path):
     ]
 
 
-def test_classes_by_number_are_told(tmp_path):
+def test_classes_by_number_are_told(tmp_path, picks_of):
     with pytest.warns(LossWarning, match=r"by number only \(1 = 1bxn, 2 = big one\)"):
         picks_of().write(tmp_path / "a.tbl")
 
 
-def test_tables_of_several_tomograms(tmp_path):
+def test_tables_of_several_tomograms(tmp_path, picks_of):
     """Their own numbers where these tell them apart; no volume list: dtcrop would crop
     all particles from each."""
     path = write(tmp_path / "all.tbl", picks_of("TS_012"), picks_of("TS_003"))
@@ -91,12 +77,12 @@ def test_tables_of_several_tomograms(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("a1", "b1"), ("a", "b"), ("TS_0", "TS_1")])
-def test_numbers_that_do_not_tell_tomograms_apart(tmp_path, names):
+def test_numbers_that_do_not_tell_tomograms_apart(tmp_path, names, picks_of):
     path = write(tmp_path / "all.tbl", *map(picks_of, names))
     assert [row[19] for row in rows_of(path)] == ["1"] * 3 + ["2"] * 3
 
 
-def test_no_tomograms_and_no_picks(tmp_path):
+def test_no_tomograms_and_no_picks(tmp_path, picks_of):
     assert write(tmp_path / "none.tbl").read_text() == ""
     empty = picks_of(xyz=np.zeros((0, 3)), class_id=[], score=[])
     assert len(Picks.read(write(tmp_path / "empty.tbl", empty))) == 0
@@ -176,7 +162,7 @@ def test_malformed_table_maps(tmp_path, text, words):
         Picks.read(tmp_path / "a.tbl")
 
 
-def test_names_with_line_breaks_are_refused(tmp_path):
+def test_names_with_line_breaks_are_refused(tmp_path, picks_of):
     with pytest.raises(PicksError, match="on one line"):
         picks_of("a\nb").write(tmp_path / "a.tbl")
     assert FORMATS["dynamo"].suffix == ".tbl"

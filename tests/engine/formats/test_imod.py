@@ -21,23 +21,8 @@ CLASSES = (
 )
 
 
-def picks_of(**changes):
-    return Picks(
-        **{
-            "xyz": [[0, 0, 0], [99, 100, 49], [10.25, 20.5, 30.75]],
-            "class_id": [1, 2, 1],
-            "score": [0.875, 0.5, 0.25],
-            "classes": CLASSES,
-            "tomogram": "TS_01",
-            "shape": (50, 101, 100),
-            "voxel_size": 10.0,
-            **changes,
-        }
-    )
-
-
 @pytest.fixture
-def written(tmp_path):
+def written(tmp_path, picks_of):
     return picks_of().write(tmp_path / "TS_01.mod")
 
 
@@ -91,7 +76,7 @@ def test_models_of_imodmodel_are_read(tmp_path):
     assert found.shape is None  # its size is not an image's
 
 
-def test_everything_comes_back(written):
+def test_everything_comes_back(written, picks_of):
     found = Picks.read(written)
     np.testing.assert_array_equal(found.xyz, picks_of().xyz)
     assert found.class_names == ["1bxn", "big one", "1bxn"]
@@ -100,7 +85,7 @@ def test_everything_comes_back(written):
     assert [one.name for one in found.classes] == ["1bxn", "big one", "rare"]
 
 
-def test_a_model_of_another_binning_is_scaled_as_3dmod_does(written):
+def test_a_model_of_another_binning_is_scaled_as_3dmod_does(written, picks_of):
     """But not one whose pixel size differs by a calibration, or was never set."""
     np.testing.assert_allclose(
         Picks.read(written, voxel_size=5.0).xyz, picks_of().xyz * 2
@@ -112,7 +97,7 @@ def test_a_model_of_another_binning_is_scaled_as_3dmod_does(written):
     np.testing.assert_array_equal(Picks.read(unset, voxel_size=9.0).xyz, picks_of().xyz)
 
 
-def test_names_longer_than_imod_s_are_refused(tmp_path):
+def test_names_longer_than_imod_s_are_refused(tmp_path, picks_of):
     with pytest.raises(PicksError, match="at most 63 bytes"):
         picks_of(classes=(ClassInfo("é" * 32, 1.0), *CLASSES[1:])).write(
             tmp_path / "a.mod"

@@ -15,23 +15,8 @@ CLASSES = (
 )
 
 
-def picks_of(**changes):
-    return Picks(
-        **{
-            "xyz": [[0, 0, 0], [99, 100, 49], [10.25, 20.5, 30.75]],
-            "class_id": [1, 2, 1],
-            "score": [0.875, 0.5, 0.25],
-            "classes": CLASSES,
-            "tomogram": "TS_01",
-            "shape": (50, 101, 100),
-            "voxel_size": 10.0,
-            **changes,
-        }
-    )
-
-
 class TestDeepFinder:
-    def test_objects_have_what_its_reader_takes(self, tmp_path):
+    def test_objects_have_what_its_reader_takes(self, tmp_path, picks_of):
         write_picks([picks_of()], tmp_path / "a.xml")
         root = ET.parse(tmp_path / "a.xml").getroot()
         assert root.tag == "objlist"
@@ -52,7 +37,7 @@ class TestDeepFinder:
             (1, 10.25, 20.5, 30.75, 0, 3),
         ]
 
-    def test_several_tomograms_are_told_by_index(self, tmp_path):
+    def test_several_tomograms_are_told_by_index(self, tmp_path, picks_of):
         two = [picks_of(), picks_of(tomogram="TS_02", score=[1, 1, 1])]
         write_picks(two, tmp_path / "a.xml")
         assert Picks.read(tmp_path / "a.xml", tomogram="1").tomogram == "1"
@@ -70,7 +55,7 @@ class TestDeepFinder:
         np.testing.assert_array_equal(found.xyz, [[1.5, 2, 3]])
         assert (found.class_names, found.tomogram) == (["2"], "a")
 
-    def test_scores_that_are_lost_are_told(self, tmp_path):
+    def test_scores_that_are_lost_are_told(self, tmp_path, picks_of):
         with pytest.warns(LossWarning) as caught:
             picks_of().write(tmp_path / "a.xml")
         assert any("no place for scores" in str(one.message) for one in caught)
@@ -134,7 +119,7 @@ def test_document_types_and_entities_are_refused(tmp_path, text, suffix):
 
 
 class TestMarkers:
-    def test_sets_markers_and_looks(self, tmp_path):
+    def test_sets_markers_and_looks(self, tmp_path, picks_of):
         root = ET.parse(picks_of().write(tmp_path / "a.cmm")).getroot()
         assert root.tag == "marker_sets"
         assert [one.get("name") for one in root] == [one.name for one in CLASSES]
@@ -149,7 +134,7 @@ class TestMarkers:
         assert all(0 <= float(part) <= 1 for colour in colours for part in colour)
         assert len({marker.get("id") for marker in root[0]}) == 2
 
-    def test_everything_comes_back(self, tmp_path):
+    def test_everything_comes_back(self, tmp_path, picks_of):
         found = Picks.read(picks_of().write(tmp_path / "a.cmm"))
         np.testing.assert_allclose(found.xyz, picks_of().xyz, atol=1e-4)
         np.testing.assert_array_equal(found.score, picks_of().score)
@@ -160,7 +145,9 @@ class TestMarkers:
             10.0,
         )
 
-    def test_their_tomogram_s_size_is_of_no_use_at_another_voxel_size(self, tmp_path):
+    def test_their_tomogram_s_size_is_of_no_use_at_another_voxel_size(
+        self, tmp_path, picks_of
+    ):
         found = Picks.read(picks_of().write(tmp_path / "a.cmm"), voxel_size=5.0)
         np.testing.assert_allclose(found.xyz, picks_of().xyz * 2, atol=2e-4)
         assert (found.shape, found.voxel_size) == (None, 5.0)
@@ -180,13 +167,13 @@ class TestMarkers:
         with pytest.raises(PicksError, match=r"ångström.*voxel size is unknown"):
             Picks.read(tmp_path / "a.cmm")
 
-    def test_the_voxel_size_is_needed(self, tmp_path):
+    def test_the_voxel_size_is_needed(self, tmp_path, picks_of):
         with pytest.raises(
             PicksError, match="ChimeraX needs the tomogram's voxel size"
         ):
             picks_of(voxel_size=None).write(tmp_path / "a.cmm")
 
-    def test_names_that_no_xml_can_hold(self, tmp_path):
+    def test_names_that_no_xml_can_hold(self, tmp_path, picks_of):
         with pytest.raises(PicksError, match="no XML file can hold"):
             picks_of(tomogram="a\x01").write(tmp_path / "a.cmm")
 
