@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dep.cli.evaluate import shape_of
+from dep.cli.evaluate_options import shape_of
 from dep.cli.failure import UsageError, guarded
 from dep.cli.wording import print_json
 

@@ -242,7 +242,7 @@ def convert(
         write_to_files,
         write_to_stream,
     )
-    from dep.cli.evaluate import shape_of
+    from dep.cli.evaluate_options import shape_of
     from dep.engine.errors import MissingFactError
     from dep.engine.formats.convert import change, gather, remarks, targets
     from dep.engine.formats.find import find_files

@@ -1,26 +1,25 @@
 """`dep evaluate`: compare picks with the truth."""
 
-import math
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dep.cli.failure import UsageError, guarded, need
+from dep.cli.evaluate_options import (
+    RuleName,
+    check_numbers,
+    check_outputs,
+    check_rule,
+    shape_of,
+    weights_of,
+)
+from dep.cli.failure import UsageError, guarded
 from dep.cli.named import named_numbers
 from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
     from dep.engine.evaluation.report import Report
     from dep.engine.evaluation.sources import Gathered
-
-
-class RuleName(StrEnum):
-    """Contests whose rule is a preset."""
-
-    czii = "czii"
-    shrec = "shrec"
 
 
 @guarded
@@ -60,6 +59,14 @@ def evaluate(
             "--common",
             help="Leave out tomograms that have no picks "
             "(default: all their particles are missed).",
+        ),
+    ] = False,
+    ignore_classes: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-classes",
+            help="Localisation only: picks of any class, or of none, count. Particles "
+            "keep the diameters of their classes.",
         ),
     ] = False,
     voxel_size: Annotated[
@@ -153,14 +160,14 @@ def evaluate(
     if model is not None and diameter:
         message = "--model and --diameter: give one of the two"
         raise UsageError(message)
-    weights = _weights(weight or [])
-    _check(
+    weights = weights_of(weight or [])
+    check_numbers(
         {"--beta": beta, "--hit-radius": hit_radius, "--voxel-size": voxel_size},
         bootstrap,
         seed,
     )
-    _check_rule(rule, bool(weight), occupancy)
-    _check_outputs(csv, curve, plots, overwrite)
+    check_rule(rule, bool(weight), occupancy, ignore_classes)
+    check_outputs(csv, curve, plots, overwrite)
     known = Known(
         model=model,
         diameter=common_size,
@@ -170,6 +177,7 @@ def evaluate(
         voxel_size=voxel_size,
         contest=_contest_classes(rule),
         common=common,
+        ignore_classes=ignore_classes,
     )
     gathered = gather(picks, truth, known)
     report = _report(gathered, rule, weights, occupancy, beta, hit_radius)
@@ -195,98 +203,6 @@ def evaluate(
     show(report, gathered, console)
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
-
-
-def shape_of(words: str | None) -> tuple[int, int, int] | None:
-    """Read X,Y,Z as a shape (z, y, x).
-
-    Raises
-    ------
-    UsageError
-        Not three whole numbers above 0.
-    """
-    if words is None:
-        return None
-    numbers = [word.strip() for word in words.split(",")]
-    if len(numbers) != 3 or not all(
-        one.isascii() and one.isdigit() and int(one) > 0 for one in numbers
-    ):
-        message = (
-            "--shape: expected the tomogram's size in voxels as X,Y,Z (such as "
-            f"928,960,300), found {words!r}"
-        )
-        raise UsageError(message)
-    x, y, z = (int(one) for one in numbers)
-    return z, y, x
-
-
-def _weights(words: list[str]) -> dict[str, float]:
-    weights: dict[str, float] = {}
-    for word in words:
-        name, _, number = word.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not name.strip() or not 0 <= value < math.inf:
-            message = (
-                f"--weight: expected NAME=NUMBER, the number 0 or above, found {word!r}"
-            )
-            raise UsageError(message)
-        if name.strip() in weights:
-            message = f"--weight: said twice for {name.strip()}"
-            raise UsageError(message)
-        weights[name.strip()] = value
-    return weights
-
-
-def _check(numbers: dict[str, float | None], draws: int | None, seed: int) -> None:
-    from dep.engine.evaluation.bootstrap import MOST_REPLICATES
-
-    for option, value in numbers.items():
-        if value is not None and not 0 < value < math.inf:
-            message = f"{option}: expected a number above 0, found {value}"
-            raise UsageError(message)
-    if draws is not None and not 2 <= draws <= MOST_REPLICATES:
-        message = f"--bootstrap: expected 2 to {MOST_REPLICATES} draws, found {draws}"
-        raise UsageError(message)
-    if seed < 0:
-        message = f"--seed: expected 0 or above, found {seed}"
-        raise UsageError(message)
-
-
-def _check_rule(rule: RuleName | None, weighted: bool, occupancy: Path | None) -> None:
-    if weighted and rule is not RuleName.czii:
-        message = "--weight goes with --rule czii"
-        raise UsageError(message)
-    if rule is RuleName.shrec and occupancy is None:
-        message = (
-            "--rule shrec needs --occupancy: the volume whose voxels hold the number "
-            "of the particle there"
-        )
-        raise UsageError(message)
-    if occupancy is not None and rule is not RuleName.shrec:
-        message = "--occupancy goes with --rule shrec"
-        raise UsageError(message)
-
-
-def _check_outputs(
-    csv: Path | None, curve: Path | None, plots: Path | None, overwrite: bool
-) -> None:
-    """Refuse outputs that are there or cannot be made, before anything is read."""
-    if plots is not None:
-        need(("matplotlib",), "plots", "--plots")
-        if plots.exists() and not plots.is_dir():
-            message = f"--plots: {plots}: is a file, expected a folder"
-            raise UsageError(message)
-    targets = [path for path in (csv, curve) if path is not None]
-    if len(targets) == 2 and targets[0] == targets[1]:
-        message = f"--csv and --curve: both would be written to {csv}"
-        raise UsageError(message)
-    for path in targets:
-        if path.exists() and not overwrite:
-            message = f"{path}: is there already; --overwrite replaces it"
-            raise UsageError(message)
 
 
 def _contest_classes(rule: RuleName | None) -> tuple[Any, ...]:

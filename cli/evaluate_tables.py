@@ -32,16 +32,17 @@ def show(report: "Report", gathered: "Gathered", console: "Console") -> None:
 
 
 def _show_tomograms(report: "Report", console: "Console") -> None:
+    by_class = [] if report.cases.classless else ["class F1"]
     table = plain_table(
         *("tomogram", "precision", "recall", "F1", "hits", "picks", "particles"),
-        "class F1",
+        *by_class,
     )
     rows = list(zip(report.cases.each, report.each, strict=True))
     for case, one in rows[:MOST_TOMOGRAMS]:
         table.add_row(
             escape(case.tomogram),
             *_cells(one.localisation),
-            f"{one.mean_class_f1:.3f}",
+            *(f"{one.mean_class_f1:.3f}" for _ in by_class),
         )
     console.print(table)
     if len(rows) > MOST_TOMOGRAMS:
@@ -66,7 +67,7 @@ def _show_classes(report: "Report", console: "Console") -> None:
         table.add_row(label, *cells, *(str(count) for count in counts))
 
     row("[bold]localisation[/bold]", total.localisation, report.curve.average_precision)
-    for name, rates in zip(total.classes, total.per_class, strict=True):
+    for name, rates in _kinds(report):
         curve = report.class_curves[name]
         row(escape(name), rates, curve.average_precision)
     if len(total.classes) > 1:
@@ -79,11 +80,12 @@ def _show_classes(report: "Report", console: "Console") -> None:
 
 def _show_intervals(report: "Report", console: "Console") -> None:
     table = plain_table("95 % intervals", "precision", "recall", "F1")
+    kinds = [name for name, _ in _kinds(report)]
     keys = {
         "localisation": "localisation",
-        **{escape(name): f"per_class.{name}" for name in report.total.classes},
-        **({"pooled classes": "pooled"} if len(report.total.classes) > 1 else {}),
-        "mean of classes": "macro",
+        **{escape(name): f"per_class.{name}" for name in kinds},
+        **({"pooled classes": "pooled"} if len(kinds) > 1 else {}),
+        **({"mean of classes": "macro"} if kinds else {}),
     }
     for label, key in keys.items():
         pairs = [
@@ -105,6 +107,9 @@ def _show_summary(report: "Report", gathered: "Gathered", console: "Console") ->
             words += f" ({total.mean_distance * size:.1f} Å)"
         pair = report.interval("figures.localisation.mean_distance")
         console.print(words + _ends(pair, 2))
+    if report.cases.classless:
+        console.print("whatever the classes (--ignore-classes)")
+        return
     pair = report.interval("figures.macro.f1")
     console.print(f"mean class F1          {total.mean_class_f1:.3f}{_ends(pair)}")
     if len(total.classes) > 1:
@@ -113,6 +118,13 @@ def _show_summary(report: "Report", gathered: "Gathered", console: "Console") ->
             f"  mean precision {macro['precision']:.3f}, recall {macro['recall']:.3f}, "
             f"average precision {report.mean_average_precision:.3f}"
         )
+
+
+def _kinds(report: "Report") -> "list[tuple[str, Rates]]":
+    """Give the classes to show: none where they do not count."""
+    if report.cases.classless:
+        return []
+    return list(zip(report.total.classes, report.total.per_class, strict=True))
 
 
 def _ends(pair: tuple[float, float] | None, digits: int = 3) -> str:
@@ -156,6 +168,8 @@ def _show_rule(rule: "RuleResult", report: "Report", console: "Console") -> None
         f"found more than once {figures['multiple_hits']}, outside the tomogram "
         f"{figures['outside']}, on particles left out {figures['on_left_out']}"
     )
+    if report.cases.classless:
+        return
     table = plain_table("classification", "precision", "recall", "F1", "particles")
     for name, rates in rule.per_class.items():
         shares = (rates.precision, rates.recall, rates.f1)

@@ -12,6 +12,8 @@ from dep.engine.metrics import near_pairs
 from dep.engine.picks import Picks
 from dep.engine.truth import Truth, known_diameters, placed
 
+ANY = "(any)"  # the one class where classes do not count
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
@@ -33,6 +35,8 @@ class Case:
         Ångström.
     left_out : dict of str to int
         Rows of the truth whose class is not in the table.
+    radius : (m,) float64 or None
+        Of each particle, in voxels; None: as its class in the table says.
     """
 
     tomogram: str
@@ -44,6 +48,7 @@ class Case:
     row: NDArray[np.int64]
     voxel_size: float
     left_out: dict[str, int] = field(default_factory=dict)
+    radius: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, picks: Picks, truth: Truth) -> Self:
@@ -94,6 +99,11 @@ class Cases:
         return tuple(one.name for one in self.classes)
 
     @property
+    def classless(self) -> bool:
+        """Whether picks and particles go together whatever their classes."""
+        return self.names == (ANY,)
+
+    @property
     def picked_as(self) -> NDArray[np.int64]:
         """Class of each pick of all cases, one case after the other."""
         return _join([one.picked_as for one in self.each], np.int64)
@@ -110,6 +120,8 @@ class Cases:
 
     def radii(self, case: Case, factor: float = 1.0) -> NDArray[np.float64]:
         """Give the radius of each particle of a case, in its voxels, times a factor."""
+        if case.radius is not None:
+            return factor * case.radius
         size = np.array([one.diameter for one in self.classes], np.float64)
         radius: NDArray[np.float64] = (
             factor * (size / case.voxel_size)[case.true_as - 1] / 2

@@ -1,10 +1,11 @@
 """Which files of a folder hold coordinates, and which rows belong to which tomogram."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dep.engine.errors import PicksError
+from dep.engine.errors import DepError, PicksError
 from dep.engine.formats import (
     FORMATS,
     endings,
@@ -127,6 +128,23 @@ def rows_of(
         message = f"{where}: no tomogram {wanted!r}; there is {some(found)}"
         raise PicksError(message)
     return {wanted: found[wanted]}
+
+
+def frame_beside(path: Path) -> Frame:
+    """Say what the STAR file beside a file knows: the same `dep pick` wrote both."""
+    star = path.with_suffix(".star")
+    if star != path and star.is_file():
+        with contextlib.suppress(DepError):  # then it is not ours: do without it
+            return read_rows(star).frame
+    return Frame()
+
+
+def said_of_names(names: Sequence[str]) -> list[str]:
+    """Say that single tomograms go together whose names differ."""
+    told = list(dict.fromkeys(names))
+    if len(told) == 1:
+        return []
+    return [f"taken for one tomogram, whatever their names: {some(told)}"]
 
 
 def some(names: Iterable[str], most: int = 5) -> str:

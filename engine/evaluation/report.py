@@ -132,6 +132,7 @@ class Report:
         document["beta"] = self.beta
         document["radius_factor"] = self.factor
         document["classes"] = list(self.total.classes)
+        document["classes_ignored"] = self.cases.classless
         document["tomograms"] = {
             case.tomogram: {
                 **one.localisation.to_dict(),

@@ -76,6 +76,19 @@ def test_the_table_shows_all_of_it(dep, files):
     assert "a, by itself" in outcome.out
 
 
+def test_without_classes_only_places_are_shown(dep, files):
+    words = ("--ignore-classes", "--bootstrap", 20)
+    outcome = dep("evaluate", *files, *FIXED, *words)
+    assert outcome.status == 0, outcome.err
+    assert "whatever the classes" in outcome.out
+    for of_classes in ("(any)", "class F1", "pooled", "by itself"):
+        assert of_classes not in outcome.out
+    bare = dep("evaluate", *files, *FIXED, "--ignore-classes", "--json").json
+    told = dep("evaluate", *files, *FIXED, "--json").json
+    assert bare["localisation"] == told["localisation"]
+    assert (bare["classes_ignored"], told["classes_ignored"]) == (True, False)
+
+
 def test_files_of_figures_and_curves(dep, files, tmp_path):
     figures, curve = tmp_path / "out" / "figures.csv", tmp_path / "curve.csv"
     words = ("evaluate", *files, *FIXED, "--csv", figures, "--curve", curve)
@@ -181,6 +194,8 @@ def test_what_pictures_need_is_said(dep, files, tmp_path, monkeypatch):
         (("--rule", "czii", "--weight", "a=-1"), "0 or above, found 'a=-1'"),
         (("--model", "m.onnx"), "give one of the two"),
         (("--csv", "x.csv", "--curve", "x.csv"), "both would be written"),
+        (("--csv", "-"), "expected a file, found -"),
+        (("--rule", "czii", "--ignore-classes"), "counts class by class"),
     ],
 )
 def test_wrong_use(dep, files, words, told):

@@ -178,3 +178,74 @@ def test_an_empty_file_is_a_tomogram_of_nothing(tmp_path):
     gathered = gather([tmp_path / "p.csv"], truth, known)
     assert report_on(gathered.cases).total.localisation.recall == 0
     assert len(gathered.cases.each[0].truth) == 3
+
+
+class TestWithoutClasses:
+    """Picks of any class, or of none, count by place; particles keep their sizes."""
+
+    WHERE = "t,{},10,10,10,0.9\nt,{},33,10,10,0.8\nt,{},50,50,50,0.7\n"
+    # 3 and 3.5 voxels off: within the radius of b (4.5), the second not within a's (3).
+    TRUTH = "t,b,13,10,10,1\nt,a,36.5,10,10,1\nt,vesicle,50,50,50,1\n"
+
+    @pytest.fixture
+    def truth(self, tmp_path):
+        path = tmp_path / "truth.csv"
+        path.write_text(HEAD + self.TRUTH)
+        return path
+
+    @pytest.fixture
+    def known(self):
+        return Known(diameters={"a": 60, "b": 90}, voxel_size=10.0, ignore_classes=True)
+
+    @pytest.mark.parametrize("name", ["a", "b", "dragon", "vesicle"])
+    def test_it_does_not_matter_how_picks_are_called(
+        self, tmp_path, truth, known, name
+    ):
+        path = tmp_path / "picks.csv"
+        path.write_text(HEAD + self.WHERE.replace("{}", name))
+        gathered = gather([path], truth, known)
+        report = report_on(gathered.cases)
+        place = report.total.localisation
+        assert (place.hits, place.picks, place.particles) == (1, 3, 2)
+        assert report.total.mean_distance == pytest.approx(3)
+        assert gathered.left_out == {"vesicle": 1}
+        assert report.to_dict()["classes_ignored"]
+
+    def test_picks_that_have_no_classes(self, tmp_path, truth, known):
+        path = tmp_path / "picks.coords"
+        path.write_text("10 10 10\n33 10 10\n50 50 50\n")
+        gathered = gather([path], truth, known)
+        assert report_on(gathered.cases).total.localisation.hits == 1
+        assert "whatever their names: picks, t" in gathered.notes[0]
+
+    def test_it_is_the_localisation_of_picks_with_classes(self, folders):
+        files, truth = folders
+        for number, suffix in enumerate((".star", ".csv")):
+            (files / f"one{suffix}").unlink()
+            shifted = picks("one", shift=number + 2)
+            shifted.write(files / f"one{suffix}")
+        told = report_on(gather([files], truth, Known()).cases)
+        bare = report_on(gather([files], truth, Known(ignore_classes=True)).cases)
+        assert bare.total.localisation == told.total.localisation
+        assert bare.total.mean_distance == told.total.mean_distance
+        assert bare.curve.average_precision == told.curve.average_precision
+        assert [one.localisation for one in bare.each] == [
+            one.localisation for one in told.each
+        ]
+
+    def test_diameters_are_the_truths_own_first(self, tmp_path, folders):
+        other = (ClassInfo("dragon", 10.0),)
+        strange = picks("one", classes=other).write(tmp_path / "strange.star")
+        known = Known(ignore_classes=True)
+        own = gather([strange], folders[0] / "one.star", known)
+        assert own.source == str(folders[0] / "one.star")
+        assert report_on(own.cases).total.localisation.f1 == 1
+        # A CSV knows none, and neither the picks' table nor the bundled one fits.
+        with pytest.raises(PicksError, match=r"truth's classes \(.*a.*--diameter"):
+            gather([strange], folders[1], Known(ignore_classes=True, tomogram="one"))
+
+    def test_nothing_there(self, tmp_path, known):
+        for name in ("p.csv", "t.csv"):
+            (tmp_path / name).write_text(HEAD)
+        gathered = gather([tmp_path / "p.csv"], tmp_path / "t.csv", known)
+        assert report_on(gathered.cases).total.localisation.particles == 0
