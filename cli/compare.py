@@ -110,6 +110,7 @@ def compare(
     from dep.engine.comparison.comparison import compare as put_together
     from dep.engine.comparison.outputs import outputs, write
     from dep.engine.comparison.sources import names_of, read_sets
+    from dep.engine.errors import MissingFactError
     from dep.engine.evaluation.coordinate_files import coordinate_files
     from dep.engine.formats import FORMATS, format_of
 
@@ -147,11 +148,18 @@ def compare(
                 "--overwrite replaces them"
             )
             raise UsageError(message)
-        written, losses = write(result, out, form)
+        try:
+            written, losses = write(result, out, form)
+        except MissingFactError as error:
+            if format is not None:
+                raise
+            message = f"{error}; or write another --format, such as csv"
+            raise UsageError(message) from error
         notes += losses
     if as_json:
         document = {
             **result.to_dict(),
+            "read": dict(zip(result.names, map(str, sets), strict=True)),
             "notes": notes,
             "written": [str(path) for path in written],
         }
@@ -160,7 +168,7 @@ def compare(
     from rich.console import Console
 
     console = Console(highlight=False)
-    _show(result, console)
+    _show(result, sets, console)
     for note in notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     for path in written:
@@ -200,7 +208,7 @@ def _names(words: str, many: int) -> list[str]:
     return names
 
 
-def _show(result: "Comparison", console: "Console") -> None:
+def _show(result: "Comparison", sets: list[Path], console: "Console") -> None:
     from rich.markup import escape
 
     from dep.cli.tables import plain_table
@@ -216,8 +224,8 @@ def _show(result: "Comparison", console: "Console") -> None:
         cells = [str(count), *(str(kinds[kind][some]) for kind in shown)]
         label = "" if several else escape(result.label(some))
         table.add_row(label, *(marks if several else []), *cells)
-    for name, size in zip(result.names, result.sizes, strict=True):
-        console.print(f"{name}: {size} picks", markup=False)
+    for name, size, path in zip(result.names, result.sizes, sets, strict=True):
+        console.print(f"{name}: {size} picks ({path})", markup=False, soft_wrap=True)
     console.print(
         f"same particle within {result.t_dist.value:g} {result.t_dist.unit}"
         + (" and of one class" if result.by_class else "")

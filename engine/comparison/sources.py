@@ -7,7 +7,14 @@ from pathlib import Path
 from dep.engine.card import ClassInfo
 from dep.engine.comparison.comparison import PickSet
 from dep.engine.errors import PicksError
-from dep.engine.evaluation.coordinate_files import Rows, coordinate_files, rows_of, some
+from dep.engine.evaluation.coordinate_files import (
+    Rows,
+    coordinate_files,
+    frame_beside,
+    rows_of,
+    said_of_names,
+    some,
+)
 from dep.engine.formats.frame import Frame
 from dep.engine.picks import Picks
 
@@ -52,8 +59,10 @@ def read_sets(
     """
     frame = Frame(shape, voxel_size)
     read = [rows_of(coordinate_files(path), frame, tomogram) for path in paths]
+    notes: list[str] = []
     if all(len(one) == 1 for one in read):
         name = next(iter(read[0]))
+        notes += said_of_names([next(iter(one)) for one in read])
         read = [dict.fromkeys([name], *one.values()) for one in read]
     everywhere = set(read[0]).intersection(*read)
     if not everywhere:
@@ -64,7 +73,6 @@ def read_sets(
         raise PicksError(message)
     every = dict.fromkeys(key for one in read for key in one)
     strays = [key for key in every if key not in everywhere]
-    notes = []
     if common and strays:
         notes.append(f"left out, not in all sets: {some(strays)}")
         read = [{k: rows for k, rows in one.items() if k in everywhere} for one in read]
@@ -125,10 +133,18 @@ def _letter(at: int) -> str:
 
 
 def _sampling(rows: Sequence[Rows]) -> Frame:
-    """Say what any of the files knows of a tomogram, for those that do not."""
+    """Say what any of the files knows of a tomogram, for those that do not.
+
+    Where none does, the STAR file beside one may.
+    """
     known = Frame()
     for one in rows:
         known = known.or_else(one.table.frame_of(one.tomogram))
+    for one in rows if known.voxel_size is None else ():
+        beside = frame_beside(one.path)
+        if beside.voxel_size is not None:
+            known = known.or_else(beside)
+            break
     return replace(known, classes=None)
 
 

@@ -12,7 +12,8 @@ phantom dataset for benchmarking cryo-ET data annotation", Nature Methods, 2025.
 * P = TP / (TP + FP), R = TP / (TP + FN), F4 = 17 P R / (16 P + R); 0 where P + R is 0.
 * The score is the mean of the classes' F4 by weight: 1 for easy classes, 2 for hard
   ones, 0 for beta-amylase. Only classes that occur in the truth have a part in it, and
-  only tomograms that the truth has.
+  only tomograms that the truth has. (The contest's own code divides by the weights of
+  all its classes; in its truth all occur, and then the two are the same.)
 """
 
 from collections.abc import Mapping

@@ -80,6 +80,9 @@ def draw_precision_recall(report: Report) -> "Figure":
     classes = {n: c for n, c in report.class_curves.items() if c.particles}
     figure, axes = _figure(8.6 if len(classes) > 1 else 6.2, 5.6)
     _iso_f1(axes)
+    # First, so that it hides no class where all are near 1.
+    label = f"localisation  {report.curve.average_precision:.3f}"
+    _curve(axes, report.curve, label, color=INK, linewidth=3.2)
     if len(classes) > 1:
         told = len(classes) <= len(COLOURS) * len(DASHES)
         for index, (name, curve) in enumerate(classes.items()):
@@ -92,8 +95,6 @@ def draw_precision_recall(report: Report) -> "Figure":
             dash = DASHES[index // len(COLOURS)]
             label = f"{name}  {curve.average_precision:.3f}"
             _curve(axes, curve, label, color=colour, linestyle=dash, linewidth=1.3)
-    label = f"localisation  {report.curve.average_precision:.3f}"
-    _curve(axes, report.curve, label, color=INK, linewidth=2.4)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     axes.set_title("Precision and recall over thresholds of the score")
     axes.legend(
@@ -112,7 +113,15 @@ def _curve(axes: "Axes", curve: "Curve", label: str, **style: Any) -> None:  # n
     best = curve.best()
     if best is not None:
         at = curve.recall[best], curve.precision[best]
-        axes.plot(*at, "o", color=style["color"], markersize=5, markeredgecolor="w")
+        axes.plot(
+            *at,
+            "o",
+            color=style["color"],
+            markersize=5,
+            markeredgecolor="w",
+            clip_on=False,
+            zorder=3,
+        )
 
 
 def _iso_f1(axes: "Axes") -> None:

@@ -21,7 +21,8 @@ Sources: Gubins et al., Eurographics Workshop on 3D Object Retrieval, 2021
   part): per class, TP / particles is recall, TP / particles classified so is precision.
 
 Rows whose class is not in the class table (as the script's 4V94 and vesicles) are not
-among the particles; the script left vesicles in their number.
+among the particles. The script left vesicles in their number, and counted gold beads
+("fiducial") as a class like the others: give them a class to do as it did.
 """
 
 from collections.abc import Sequence

@@ -114,3 +114,59 @@ def test_what_cannot_be_read_is_named(dep, files, tmp_path):
     outcome = dep("compare", *files[:2], "--t-dist", "40A")
     assert outcome.status == 1
     assert "--voxel-size" in outcome.err
+
+
+@pytest.fixture
+def picked(tmp_path):
+    """A STAR file that knows the voxel size, the CSV beside it, and another's CSV."""
+    from dep.engine import ClassInfo, Picks
+
+    folder = tmp_path / "run"
+    made = Picks(
+        xyz=[[10, 10, 10], [40, 40, 40]],
+        class_id=[1, 1],
+        score=[0.9, 0.8],
+        classes=(ClassInfo("a", 60.0),),
+        tomogram="TS_01",
+        voxel_size=5.0,
+        shape=(64, 64, 64),
+    )
+    for suffix in (".star", ".csv"):
+        made.write(folder / f"TS_01{suffix}")
+    other = tmp_path / "mine.csv"
+    other.write_text("class,x,y,z\na,14,10,10\n")
+    return folder / "TS_01.csv", other
+
+
+def test_a_csv_is_as_long_as_the_star_file_beside_it_says(dep, picked):
+    csv, mine = picked
+    outcome = dep("compare", csv, mine, "--t-dist", "20A")
+    assert outcome.status == 0, outcome.err
+    assert "mean distance            20.00 Å" in outcome.out
+    csv.with_suffix(".star").unlink()
+    outcome = dep("compare", csv, mine, "--t-dist", "20A")
+    assert outcome.status == 1
+    assert "--voxel-size" in outcome.err
+
+
+def test_it_is_said_which_files_and_tomograms_were_put_together(dep, picked):
+    csv, mine = picked
+    outcome = dep("compare", csv, mine, "--t-dist", 5, "--names", "A,B")
+    assert f"A: 2 picks ({csv})" in outcome.out
+    assert f"B: 1 picks ({mine})" in outcome.out
+    assert "taken for one tomogram, whatever their names: TS_01, mine" in outcome.out
+    document = dep("compare", csv, mine, "--t-dist", 5, "--json").json
+    assert document["read"] == {"TS_01": str(csv), "mine": str(mine)}
+
+
+def test_what_the_first_format_lacks_is_said_with_the_way_out(dep, picked, tmp_path):
+    csv, _ = picked
+    many = tmp_path / "many.csv"
+    many.write_text("tomogram,class,x,y,z\nTS_01,a,1,1,1\nTS_02,a,1,1,1\n")
+    words = ("compare", csv.parent, many, "--t-dist", 5, "-o", tmp_path / "out")
+    outcome = dep(*words)
+    assert outcome.status == 2
+    assert "TS_02" in outcome.err
+    assert "another --format, such as csv" in outcome.err
+    assert "another --format" not in dep(*words, "--format", "relion5").err
+    assert dep(*words, "--format", "csv").status == 0
