@@ -232,7 +232,7 @@ class TestWrongUse:
         self.check(pick(tomogram, "--format", "relion5,star"), "*.star")
 
     def test_a_threshold_out_of_range(self, pick, tomogram):
-        self.check(pick(tomogram, "--t-seg", "1.5"), "t_seg", "1.5")
+        self.check(pick(tomogram, "--t-seg", "1.5"), "--t-seg", "1.5")
 
     def test_a_negative_voxel_size(self, pick, tomogram):
         self.check(pick(tomogram, "--voxel-size", "-3"), "voxel", "-3")
@@ -270,7 +270,7 @@ class TestWrongUse:
         self.check(pick(tomogram, out=tomogram), "folder")
 
     def test_it_makes_no_folder(self, pick, tomogram, tmp_path):
-        self.check(pick(tomogram, "--t-seg", "1.5"), "t_seg")
+        self.check(pick(tomogram, "--t-seg", "1.5"), "--t-seg")
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize(
