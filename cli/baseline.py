@@ -24,7 +24,7 @@ from dep.cli.baseline_run import (
     template_of,
     tilts_of,
 )
-from dep.cli.failure import guarded, need
+from dep.cli.failure import guarded, need, say
 from dep.cli.pick_options import (
     DATA_OPTIONS,
     AsJson,
@@ -235,6 +235,10 @@ def template(
             open_template(path, name, template_voxel_size) for path, name in named
         )
     )
+    if not quiet:
+        for one in maps:
+            if one.remark:
+                say(f"note: {one.remark}")
     settings = right(
         lambda: TemplateSettings(
             templates=maps,

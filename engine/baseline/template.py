@@ -29,6 +29,7 @@ SOFT = 2.0  # voxels over which the mask falls from 1 to 0
 SURFACE = 0.1  # of the highest density: where the molecule ends
 LARGEST_EDGE = 512  # voxels: of a template's own box
 LEAST_RADIUS = 1.5  # voxels of the tomogram
+CENTRED = 0.12  # of its diameter: whose middle is farther from the box's is suspicious
 HIDDEN = 1e-6  # of its power: less of a template in the mask is nothing to look for
 
 
@@ -48,6 +49,8 @@ class Template:
         Ångström.
     radius : float
         Å from the middle voxel to the farthest density above a tenth of the highest.
+    off_centre : float
+        Å from the middle voxel to the mean place of that density, weighted by it.
     """
 
     name: str
@@ -55,11 +58,23 @@ class Template:
     density: NDArray[np.float32]
     voxel_size: float
     radius: float
+    off_centre: float
 
     @property
     def diameter(self) -> float:
         """Of the ball around the molecule, Å."""
         return 2 * self.radius
+
+    @property
+    def remark(self) -> str:
+        """What is suspicious about it: picks lie where its box's middle voxel is."""
+        if self.off_centre <= CENTRED * self.diameter:
+            return ""
+        return (
+            f"{self.label}: the density lies {self.off_centre:.0f} Å off the box's "
+            "middle voxel, and picks will be off by as much: centre the map first if "
+            "that is not meant"
+        )
 
 
 def open_template(
@@ -123,10 +138,17 @@ def template_of(
     if not highest > 0 or float(density.min()) == highest:
         message = f"{label}: no positive density; a template's molecule must be bright"
         raise SettingError(message)
-    places = np.argwhere(density > SURFACE * highest)
-    distance = np.sqrt(((places - np.array(density.shape) // 2) ** 2).sum(axis=1).max())
+    inside = density > SURFACE * highest
+    places = np.argwhere(inside) - np.array(density.shape) // 2
+    distance = np.sqrt((places**2).sum(axis=1).max())
+    middle = np.average(places, axis=0, weights=density[inside].astype(np.float64))
     return Template(
-        name, label, density, voxel_size, float(distance + 0.5) * voxel_size
+        name,
+        label,
+        density,
+        voxel_size,
+        radius=float(distance + 0.5) * voxel_size,
+        off_centre=float(np.linalg.norm(middle)) * voxel_size,
     )
 
 

@@ -63,6 +63,17 @@ def test_template_finds_bright_balls_when_inverted(dep, tomogram, ball, tmp_path
     assert 0.5 < picks.score[0] <= 1
 
 
+def test_a_template_beside_its_middle_is_told(dep, tomogram, ball, tmp_path):
+    with mrcfile.open(ball, "r+") as mrc:
+        mrc.set_data(np.roll(mrc.data, 3, axis=2))
+    words = ("baseline", "template", tomogram, "--template", ball, "--number", 1)
+    outcome = dep(*words, "-o", tmp_path / "a", "--angles", 180)
+    assert outcome.status == 0
+    assert f"note: {ball}: the density lies 30 Å off the box's middle" in outcome.err
+    outcome = dep(*words, "-o", tmp_path / "b", "--angles", 180, "--quiet")
+    assert "note" not in outcome.err
+
+
 def test_one_bad_tomogram_does_not_stop_the_others(dep, tomogram, tmp_path):
     bad = tmp_path / "bad.mrc"
     bad.write_bytes(b"nothing")

@@ -148,6 +148,17 @@ def test_a_file_is_read_with_its_voxel_size_and_radius(tmp_path):
     assert (renamed.name, renamed.diameter) == ("stick", pytest.approx(36))
 
 
+def test_density_beside_the_middle_of_its_box_is_remarked(tmp_path):
+    places = np.indices((20, 20, 20))
+    for shift, remark in ((0, ""), (1, ""), (4, "lies 32 Å off")):
+        distance = np.linalg.norm(places.T - (10, 10, 10 + shift), axis=-1).T
+        density = (distance < 5).astype(np.float32)
+        template = open_template(write(tmp_path / f"{shift}.mrc", density, 8.0))
+        assert template.off_centre == pytest.approx(8.0 * shift)
+        assert remark in template.remark
+        assert bool(remark) == bool(template.remark)
+
+
 @pytest.mark.parametrize(
     ("density", "voxel", "words"),
     [
