@@ -78,16 +78,10 @@ def find_tomograms(words: Iterable[Location]) -> list[Location]:
     Raises
     ------
     UsageError
-        An empty word, a folder without tomograms, or a glob that matches nothing.
+        A folder without tomograms, or a glob that matches nothing.
     """
     found: dict[str, Location] = {}
     for word in words:
-        if not str(word):
-            message = (
-                "expected tomograms or folders of them, found an empty word: is a "
-                "variable of the shell not set? The folder you are in is '.'"
-            )
-            raise UsageError(message)
         if is_url(word):
             found.setdefault(str(word), word)
             continue

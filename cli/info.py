@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dep.cli.failure import UsageError, guarded
+from dep.cli.failure import guarded
 from dep.cli.wording import print_json
 
 if TYPE_CHECKING:
@@ -56,9 +56,6 @@ def _read(words: str) -> tuple[str, Facts]:
     from dep.engine.readers.ome_zarr import is_zarr
 
     file = Path(words)
-    if not words:
-        message = "expected a file, found an empty word"
-        raise UsageError(message)
     if is_url(words) or is_zarr(file):
         return "tomogram", _tomogram(words)
     ending = file.suffix.lower()

@@ -7,6 +7,7 @@ answers at once; a test watches this.
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from dep import __version__
 from dep.cli import (
@@ -28,6 +29,21 @@ from dep.cli import (
 from dep.cli.wording import spell_out_what_the_terminal_lacks
 
 
+class _Words(TyperGroup):
+    """The words of a call: none is empty."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Refuse empty words; as a path one would be the current folder."""
+        for word in args:
+            option = word.removesuffix("=")
+            if not word or (
+                option != word and option.startswith("--") and "=" not in option
+            ):
+                found = f"an empty {option}" if option else "an empty word"
+                ctx.fail(f"found {found}: is a variable of the shell unset?")
+        return super().parse_args(ctx, args)
+
+
 class _Program(typer.Typer):
     """The commands on a terminal of any encoding."""
 
@@ -38,6 +54,7 @@ class _Program(typer.Typer):
 
 app = _Program(
     name="dep",
+    cls=_Words,
     help="Pick macromolecules out of cryo-electron tomograms.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

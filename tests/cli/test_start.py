@@ -9,7 +9,12 @@ from dep import __version__
 
 COMMANDS = (
     "pick",
+    "report",
     "evaluate",
+    "compare",
+    "convert",
+    "baseline",
+    "relion-metrics",
     "info",
     "label",
     "train",
@@ -65,3 +70,19 @@ def test_an_unknown_command_is_wrong_use(dep):
 
 def test_an_unknown_option_is_wrong_use(dep):
     assert dep("pick", "a.mrc", "--frobnicate").status == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("pick", ""), "an empty word"),
+        (("info", ""), "an empty word"),
+        (("convert", "a.csv", ""), "an empty word"),
+        (("pick", "a.mrc", "-o", ""), "an empty word"),
+        (("pick", "a.mrc", "--mask="), "an empty --mask"),
+    ],
+)
+def test_an_empty_word_is_not_the_current_folder(dep, words, found):
+    outcome = dep(*words)
+    assert outcome.status == 2
+    assert f"found {found}: is a variable of the shell unset?" in outcome.err

@@ -292,12 +292,6 @@ def test_a_folder_without_an_image_fails_alone(pick, tomogram, tmp_path, name):
     assert (tmp_path / "out" / "TS_01.star").exists()
 
 
-def test_an_empty_word_is_no_folder(pick, dep, tomogram):
-    for outcome in (pick("", tomogram), dep("info", "")):
-        assert outcome.status == 2
-        assert "found an empty word" in outcome.err
-
-
 @pytest.mark.parametrize("start", ["project", "project/ExperimentRuns"])
 def test_a_project_of_copick_says_how_its_tomograms_are_picked(tmp_path, start):
     image = tmp_path / "project/ExperimentRuns/TS_01/VoxelSpacing7.840/wbp.zarr"
