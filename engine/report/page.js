@@ -79,7 +79,7 @@
     const lowest = (data.low + threshold * data.step) / SCORES;
     byId("least").textContent = lowest.toFixed(decimals);
     byId("threshold").setAttribute("aria-valuetext", `score at least ${lowest.toFixed(decimals)}`);
-    byId("passing").textContent = threshold ? `${number(every)} of ${number(whole)} picks` : plural(whole);
+    byId("passing").textContent = threshold ? `${number(every)} of ${number(whole)}` : plural(whole);
     document.documentElement.style.setProperty("--part", threshold / Math.max(1, data.bins));
   };
   let whole = 0;
@@ -201,7 +201,10 @@
     views.forEach((view) => { view.seen = true; });
     drawAll();
   }
-  window.addEventListener("beforeprint", drawAll);
+  window.addEventListener("beforeprint", () => {
+    if (byId("classes")) byId("classes").open = true;
+    drawAll();
+  });
 
   // --- controls ------------------------------------------------------------------
   const slide = () => {
@@ -256,6 +259,28 @@
     const button = heading.querySelector("button");
     if (button) button.addEventListener("click", () => sort(column, heading));
   });
+
+  // --- finding -------------------------------------------------------------------
+  const find = byId("find");
+  if (find) {
+    const each = [...body.rows].map((row) => ({
+      row,
+      words: row.cells[0].textContent.toLowerCase(),
+      card: byId(`tomogram-${Number(row.dataset.t) + 1}`),
+    }));
+    const search = () => {
+      const wanted = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      for (const { row, words, card } of each) {
+        row.hidden = !wanted.every((word) => words.includes(word));
+        if (card) card.hidden = row.hidden;
+        shown += !row.hidden;
+      }
+      byId("shown").textContent = wanted.length ? `${number(shown)} of ${number(each.length)}` : "";
+    };
+    find.addEventListener("input", search);
+    search(); // a browser may have kept the words of an earlier visit
+  }
 
   slide();
   document.documentElement.dataset.ready = "true";

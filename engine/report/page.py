@@ -19,6 +19,8 @@ from dep.engine.report.scores import ScoreAxis
 
 __all__ = ["render"]
 
+SEARCHED = 8  # tomograms: with more there is a field to find some
+
 
 def render(
     run: Run,
@@ -71,7 +73,10 @@ def render(
         tag("title", f"{title}: picks"),
         tag("style", Html(style)),
     )
-    more = {index: one.remarks for index, one in drawn.items() if one.remarks}
+    more = table.unusual(found)
+    for index, one in drawn.items():
+        if one.remarks:
+            more[index] = more.get(index, ()) + one.remarks
     body = tag(
         "body",
         _header(run, title),
@@ -82,7 +87,7 @@ def render(
                 "main",
                 _figures(found),
                 table.attention(found, more),
-                _tomograms(found, classes, axis),
+                _tomograms(found, classes, axis, more),
                 cards(found, drawn, base, remark),
                 about.settings(found),
                 about.models(run, found),
@@ -154,11 +159,27 @@ def _figures(found: list[Found]) -> Html:
     )
 
 
-def _tomograms(found: list[Found], classes: ClassTable, axis: ScoreAxis) -> Html:
+def _tomograms(
+    found: list[Found], classes: ClassTable, axis: ScoreAxis, more: table.Remarks
+) -> Html:
+    search = tag(
+        "input",
+        type="search",
+        id="find",
+        placeholder="Name, failed or note",
+        aria_label="Show tomograms with these words in name, status or notes",
+        autocomplete="off",
+        spellcheck="false",
+    )
     return tag(
         "section",
-        tag("h2", "Tomograms"),
-        table.overview(found, classes, axis),
+        tag(
+            "div",
+            tag("h2", "Tomograms ", tag("span", id="shown", class_="soft small")),
+            search if len(found) > SEARCHED else None,
+            class_="pair find",
+        ),
+        table.overview(found, classes, axis, more),
         tag(
             "p",
             "Time is in seconds of work on the tomogram. Bars show the scores from "

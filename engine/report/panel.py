@@ -43,7 +43,9 @@ def controls(found: list[Found], classes: ClassTable, axis: ScoreAxis) -> Html:
         ),
         tag(
             "p",
-            "Picks below the threshold are left out of counts and slices.",
+            "Picks below are left out of counts and slices, and of files by ",
+            tag("code", "dep convert --min-score", class_="small"),
+            ".",
             id="threshold-hint",
             class_="hint",
         ),
@@ -105,12 +107,12 @@ def _dashes(index: int, radius: float) -> str | None:
 
 
 def _mark(index: int) -> Html:
-    """Draw a class's circle as it is on the slices, on the grey of a slice."""
+    """Draw a class's circle as it is on the slices, on the black of its rim."""
     circle = {"cx": "9", "cy": "9", "r": str(MARK), "fill": "none"}
     dash = _dashes(index, MARK)
     return tag(
         "svg",
-        tag("rect", width="18", height="18", rx="4", fill="#3b4148"),
+        tag("rect", width="18", height="18", rx="4", fill="#0c0e10"),
         tag(
             "circle",
             **circle,

@@ -109,7 +109,7 @@ def read_run(folder: Path) -> Run:
     path = folder / RUN_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         message = (
             f"{folder}: no {RUN_FILE} here; expected a folder that `dep pick -o` "
             "wrote into"

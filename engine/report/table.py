@@ -14,6 +14,8 @@ BARS = 40  # of a row's histogram
 BAR, HIGH = 3, 24  # width and height of the drawing, in its own units
 SHOWN = 12  # tomograms named where more have something in common
 NOTE = "note"
+FAR, FEWEST = 4, 5  # counts that are worth a look: see `unusual`
+Remarks = dict[int, tuple[str, ...]]  # by index of the tomogram
 UNFINISHED = {
     "interrupted": "The run was stopped while it was being picked.",
     "waiting": "The run ended before its turn.",
@@ -59,16 +61,21 @@ def spread(scores: NDArray[np.int64]) -> str:
     return f"scores {low:.2f} to {high:.2f}, median {middle:.2f}"
 
 
-def overview(found: list[Found], classes: ClassTable, axis: ScoreAxis) -> Html:
-    """Write the table with its totals."""
+def overview(
+    found: list[Found], classes: ClassTable, axis: ScoreAxis, more: Remarks
+) -> Html:
+    """Write the table with its totals; `more` as in `attention`."""
     head = [
         _heading("Tomogram", "text"),
         _heading("Picks"),
-        _heading("Scores", "plain"),
+        _heading("Scores", "median", title="Sorts by the median score"),
         _heading("Time", title="Seconds of work on the tomogram"),
         *(_heading(name) for name in classes.names),
     ]
-    body = [_row(index, one, classes, axis) for index, one in enumerate(found)]
+    body = [
+        _row(index, one, classes, axis, len(more.get(index, ())))
+        for index, one in enumerate(found)
+    ]
     every = [one.score for one in found]
     together = np.concatenate(every) if every else np.zeros(0, np.int64)
     counts = sum(
@@ -106,16 +113,16 @@ def overview(found: list[Found], classes: ClassTable, axis: ScoreAxis) -> Html:
 
 
 def _heading(name: str, kind: str = "number", title: str | None = None) -> Html:
-    numeric = None if kind == "text" else "n"
-    if kind == "plain":
-        return tag("th", name, scope="col")
+    numeric = "n" if kind == "number" else None
     button = tag("button", tag("span", name, class_="name"), type="button", title=title)
     return tag(
         "th", button, scope="col", aria_sort="none", data_kind=kind, class_=numeric
     )
 
 
-def _row(index: int, one: Found, classes: ClassTable, axis: ScoreAxis) -> Html:
+def _row(
+    index: int, one: Found, classes: ClassTable, axis: ScoreAxis, more: int
+) -> Html:
     seconds = one.run.seconds
     time = tag(
         "td",
@@ -134,12 +141,12 @@ def _row(index: int, one: Found, classes: ClassTable, axis: ScoreAxis) -> Html:
             "tr",
             tag("th", name, " ", chip, scope="row", data_v=one.run.name),
             tag("td", words.NOTHING, class_="n", data_v=""),
-            tag("td"),
+            tag("td", data_v=""),
             time,
             *nothing,
         )
     name = tag("a", one.run.name, href=f"#{anchor(index)}", class_="name")
-    notes = len(one.run.warnings) + len(one.remarks)
+    notes = len(one.run.warnings) + len(one.remarks) + more
     chip = tag("a", words.many(notes, "note"), href="#attention", class_="chip warn")
     counts = one.counts(len(classes.names))
     cells = [
@@ -169,6 +176,7 @@ def _row(index: int, one: Found, classes: ClassTable, axis: ScoreAxis) -> Html:
             tag("span", spread(one.score), class_="unseen"),
             class_="h",
             title=spread(one.score),
+            data_v=str(int(np.median(one.score))) if many else "",
         ),
         time,
         *cells,
@@ -176,7 +184,26 @@ def _row(index: int, one: Found, classes: ClassTable, axis: ScoreAxis) -> Html:
     )
 
 
-def attention(found: list[Found], more: dict[int, tuple[str, ...]]) -> Html | None:
+def unusual(found: list[Found]) -> Remarks:
+    """Say of which tomograms there are no picks, or far fewer or more than of most.
+
+    Far is `FAR` times the median, of `FEWEST` tomograms at least.
+    """
+    counts = {i: len(one.score) for i, one in enumerate(found) if one.run.picked}
+    middle = float(np.median([*counts.values()])) if len(counts) >= FEWEST else 0.0
+    said: Remarks = {}
+    for index, count in counts.items():
+        if found[index].remarks:
+            continue  # what could not be read is no count
+        if not count:
+            said[index] = ("no picks",)
+        elif middle and not middle / FAR <= count <= middle * FAR:
+            many = words.many(count, "pick")
+            said[index] = (f"{many}, where the median is {middle:,.0f}",)
+    return said
+
+
+def attention(found: list[Found], more: Remarks) -> Html | None:
     """List failures, then what else to know; what many have in common once.
 
     Parameters
@@ -184,7 +211,7 @@ def attention(found: list[Found], more: dict[int, tuple[str, ...]]) -> Html | No
     found
         The tomograms.
     more
-        Remarks on their slices, by index.
+        Remarks on their counts and slices, by index.
     """
     told: dict[tuple[str, str], list[str]] = {}
     for one in found:

@@ -1,6 +1,8 @@
 """Folders of picks as `dep pick` leaves them, made without picking."""
 
+import importlib.util
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +11,14 @@ import numpy as np
 import pytest
 
 from dep.engine import ClassInfo, Picks
+
+# Lets the tests of this folder import their helper by name.
+_NAME = "report_pages"
+_spec = importlib.util.spec_from_file_location(
+    _NAME, Path(__file__).with_name(f"{_NAME}.py")
+)
+sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(sys.modules[_NAME])
 
 VOXEL_SIZE = 10.0
 SHAPE = (24, 60, 80)  # z, y, x
@@ -118,3 +128,13 @@ def make_run(tmp_path):
         return RunFolder(folder, **fields)
 
     return make
+
+
+@pytest.fixture
+def plain(make_run):
+    """Two tomograms that were picked and one that failed."""
+    run = make_run()
+    run.add("TS_01")
+    run.add("TS_02", picks=12, warnings=["a warning"])
+    run.fail("TS_03", "the file ends early")
+    return run.write()

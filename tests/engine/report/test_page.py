@@ -15,7 +15,7 @@ CHROMIUM = ("chromium", "chromium-headless-shell", "chromium-browser", "google-c
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # closed before other tests run
 def browser():
     """Headless Chromium; skips where there is none."""
     reason = "no Chromium here: install one (Debian: chromium), or set DEP_CHROMIUM"
@@ -218,6 +218,11 @@ def test_columns_sort_and_what_was_not_picked_stays_last(visit, made):
     ).click()
     assert order() == ["TS_00", "TS_01", "TS_02"]
     assert heading.get_attribute("aria-sort") == "none"
+    scores = page.locator("#overview thead th", has_text="Scores")
+    scores.get_by_role("button").click()
+    medians = [np.median(one[2]) for one in made[0]]
+    best = ["TS_01", "TS_02"] if medians[0] > medians[1] else ["TS_02", "TS_01"]
+    assert order() == [*best, "TS_00"]
 
 
 GROUND = "getComputedStyle(document.body).backgroundColor"
@@ -301,16 +306,59 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize(("theme", "block"), [("light", 0), ("dark", 1), ("dark", 2)])
-def test_text_stands_out_from_its_ground(theme, block):
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_and_bars_stand_out_from_their_ground(theme):
     import dep.engine.report
 
     style = Path(dep.engine.report.__file__).with_name("page.css").read_text()
-    blocks = re.findall(r"color-scheme: (\w+);([^}]*)", style)
-    assert blocks[block][0] == theme
-    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", blocks[block][1]))
+    pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", style)
+    colours = {name: both[theme == "dark"] for name, *both in pairs}
     for ink in ("ink", "soft", "accent"):
         for ground in ("ground", "panel", "wash"):
             assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
     for kind in ("bad", "warn"):
         assert contrast(colours[kind], colours[f"{kind}-wash"]) >= 4.5
+    assert contrast(colours["bar"], colours["panel"]) >= 3  # WCAG 1.4.11: graphics
+
+
+def test_tomograms_are_found_by_name_status_and_notes(visit, make_run):
+    run = make_run()
+    for k in range(8):
+        run.add(f"TS_{k:02d}", picks=20)
+    run.add("Other_1", picks=0)
+    run.fail("TS_99", "the file ends early")
+    page = visit(write_report(run.write(), count=1))
+
+    def shown():
+        rows = page.locator("#overview tbody tr").all()
+        cards = page.locator(".card h3").all()
+        return (
+            [one.locator(".name").inner_text() for one in rows if one.is_visible()],
+            [one.inner_text() for one in cards if one.is_visible()],
+        )
+
+    for words, found, drawn in (
+        ("ts_03", ["TS_03"], ["TS_03"]),
+        ("note", ["Other_1"], ["Other_1"]),
+        ("ts failed", ["TS_99"], []),
+        ("nothing like it", [], []),
+    ):
+        page.fill("#find", words)
+        assert shown() == (found, drawn)
+        assert page.inner_text("#shown") == f"{len(found)} of 10"
+    page.fill("#find", "")
+    assert [len(one) for one in shown()] == [10, 9]
+    assert page.inner_text("#shown") == ""
+
+
+def test_on_paper_it_is_light_whole_and_has_its_legend(visit, made):
+    page = visit(made[1], PHONE, color_scheme="dark")
+    assert page.get_attribute("#classes", "open") is None  # closed on a phone
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert brightness(page) == 255
+    assert page.locator("[data-total='0']").is_visible()
+    assert not page.locator("#theme").is_visible()
+    (first, second), _ = made
+    for index, (xyz, class_id, _) in enumerate((first, second)):
+        assert circles(page, index) == cut(xyz, class_id, 12).sum()

@@ -1,10 +1,8 @@
 """A report says what the run's record and coordinate files say, whatever they hold."""
 
-import contextlib
 import errno
 import json
 import os
-import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,76 +10,14 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from report_pages import report
 
-from dep.engine import ClassInfo, Picks, Volume
-from dep.engine.errors import PicksError, ReportError, SettingError
+from dep.engine import ClassInfo, Picks
+from dep.engine.errors import PicksError, SettingError
 from dep.engine.report import html, write_report
 from dep.engine.report.scores import SCALE, ScoreAxis, whole
-
-VOID = {"br", "col", "hr", "img", "input", "link", "meta"}
-
-
-class Page(HTMLParser):
-    """Elements, text and scripts of a page; fails where tags do not match."""
-
-    def __init__(self, path):
-        super().__init__(convert_charrefs=True)
-        self.elements = []
-        self.scripts = []
-        self.words = []
-        self._open = []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), (tag, names)
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] == "script":
-            self.scripts[-1] += data
-        elif self._open and self._open[-1] != "style":
-            self.words.append(data)
-
-    def of(self, tag, **wanted):
-        return [
-            attributes
-            for name, attributes in self.elements
-            if name == tag and all(attributes.get(k) == v for k, v in wanted.items())
-        ]
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    @property
-    def data(self):
-        return json.loads(self.scripts[0])
-
-
-def report(folder, **options):
-    return Page(write_report(folder, **options))
-
-
-@pytest.fixture
-def plain(make_run):
-    """Two tomograms that were picked and one that failed."""
-    run = make_run()
-    run.add("TS_01")
-    run.add("TS_02", picks=12, warnings=["a warning"])
-    run.fail("TS_03", "the file ends early")
-    return run.write()
 
 
 def test_the_page_says_what_the_record_says(plain):
@@ -229,271 +165,6 @@ def test_scores_survive_float32_to_the_last_digit():
     assert (whole((exact / SCALE).astype(np.float32)) == exact).all()
 
 
-class TestSlices:
-    """Slices hold the picks that they cut, and are read alone."""
-
-    def test_a_pick_is_shown_where_its_sphere_is_cut(self, make_run):
-        # Radius 4 voxels (class 1) and 10 (class 2); the only slice is z = 12.
-        xyz = [(10, 10, 12), (20, 20, 16.5), (30, 30, 8.5), (40, 30, 21), (50, 30, 23)]
-        picks = (xyz, [1, 1, 1, 2, 2], [0.9, 0.8, 0.7, 0.6, 0.5])
-        run = make_run()
-        run.add("TS_01", picks=picks)
-        one = report(run.write(), count=1).data["tomograms"]["0"]
-        assert one["z"] == [12]
-        assert one["radii"] == [4.0, 10.0]
-        shown = np.array(one["picks"]).reshape(-1, 5)
-        assert shown.tolist() == [
-            [100, 100, 120, 0, 9000],
-            [300, 300, 85, 0, 7000],
-            [400, 300, 210, 1, 6000],
-        ]
-
-    def test_only_their_planes_are_read(self, make_run, monkeypatch):
-        seen = []
-        read = Volume.read
-
-        def watched(self, z0, z1):
-            seen.append((z0, z1))
-            return read(self, z0, z1)
-
-        monkeypatch.setattr(Volume, "read", watched)
-        run = make_run()
-        run.add("TS_01", shape=(100, 20, 20))
-        report(run.write(), count=3)
-        assert len(seen) == 3 * 5  # 50 Å of 10 Å voxels each
-        assert all(z1 - z0 == 1 for z0, z1 in seen)
-
-    @pytest.mark.parametrize("shape", [(2, 8, 8), (2, 300, 5), (3, 5, 300), (40, 9, 9)])
-    def test_any_shape_is_shown(self, make_run, shape):
-        run = make_run()
-        run.add("TS_01", picks=5, shape=shape)
-        page = report(run.write())
-        assert page.of("img")
-        assert page.data["tomograms"]["0"]["size"] == list(shape[::-1])
-
-    def test_voxels_that_are_no_numbers_are_black(self, make_run, tmp_path):
-        import mrcfile
-
-        path = tmp_path / "nan.mrc"
-        with warnings.catch_warnings(), mrcfile.new(path) as mrc:
-            warnings.simplefilter("ignore")  # that there are such voxels
-            voxels = np.random.default_rng(0).normal(0, 1, (8, 32, 32))
-            voxels[:, :16] = np.nan
-            mrc.set_data(voxels.astype(np.float32))
-            mrc.voxel_size = 10.0
-        run = make_run()
-        run.add("TS_01", shape=(8, 32, 32), source=path)
-        assert report(run.write()).of("img")
-
-    def test_a_tomogram_that_is_gone_is_said(self, make_run):
-        run = make_run()
-        run.add("TS_01")
-        run.add("TS_02")
-        folder = run.write()
-        (folder / "TS_01.mrc").unlink()
-        page = report(folder, count=1)
-        assert f"no slices: {folder / 'TS_01.mrc'} is not there" in page.text
-        assert len(page.of("img")) == 1
-
-    def test_moved_tomograms_are_found_in_their_new_folder(self, make_run, tmp_path):
-        run = make_run()
-        run.add("TS_01")
-        folder = run.write()
-        (tmp_path / "new").mkdir()
-        (folder / "TS_01.mrc").rename(tmp_path / "new" / "TS_01.mrc")
-        assert not report(folder).of("img")
-        assert report(folder, tomograms=tmp_path / "new").of("img")
-
-    def test_a_tomogram_that_has_changed_is_said(self, make_run):
-        run = make_run()
-        run.add("TS_01")
-        folder = run.write()
-        assert "has changed" not in report(folder).text
-        os.utime(folder / "TS_01.mrc", ns=(0, 10**18))
-        page = report(folder)
-        assert "has changed since it was picked" in page.text
-        assert page.of("img")
-
-    def test_a_tomogram_of_another_size_is_not_shown(self, make_run):
-        run = make_run()
-        run.add("TS_01", size_xyz=[99, 60, 24])
-        page = report(run.write())
-        assert "is of another size now, 80 x 60 x 24" in page.text
-        assert not page.of("img")
-
-    def test_an_address_is_not_fetched(self, make_run):
-        run = make_run()
-        run.add("TS_01", source_=None, **{})
-        run.entries["TS_01"]["source"] = {"path": "https://example.org/TS_01.zarr"}
-        page = report(run.write())
-        assert "https://example.org/TS_01.zarr is not on this machine" in page.text
-
-    def test_without_pillow_the_extra_is_named(self, plain, monkeypatch):
-        import builtins
-
-        real = builtins.__import__
-
-        def without(name, *rest):
-            if name.split(".")[0] == "PIL":
-                raise ModuleNotFoundError(name=name)
-            return real(name, *rest)
-
-        monkeypatch.setattr(builtins, "__import__", without)
-        with pytest.raises(ModuleNotFoundError, match=r"dep\[picture\]"):
-            write_report(plain)
-        assert not report(plain, count=0).of("img")
-
-
-class TestSize:
-    """The page keeps below the size asked for, and says what it leaves out."""
-
-    @pytest.fixture
-    def many(self, make_run):
-        def make(count, shape, picks=60, classes=12):
-            run = make_run(
-                classes=tuple(ClassInfo(f"class {k}", 150.0) for k in range(classes))
-            )
-            first = run.add("TS_000", picks=picks, shape=shape)
-            source = Path(run.entries["TS_000"]["tomogram"])
-            values = (first.xyz, first.class_id, first.score)
-            for k in range(1, count):
-                run.add(f"TS_{k:03d}", picks=values, shape=shape, source=source)
-            return run.write()
-
-        return make
-
-    def test_twenty_large_tomograms_stay_below_five_megabytes(self, many):
-        path = write_report(many(20, (6, 230, 210), 400, 3))
-        assert 2e6 < path.stat().st_size < 5e6
-        page = Page(path)
-        shown = page.data["tomograms"].values()
-        assert len([one for one in shown if "z" in one]) == 20
-
-    def test_where_there_is_little_room_the_first_have_slices(self, many):
-        path = write_report(many(30, (8, 200, 200), 20, 3), megabytes=0.4)
-        assert path.stat().st_size < 0.45e6
-        page = Page(path)
-        shown = [k for k, one in page.data["tomograms"].items() if "z" in one]
-        assert 2 <= len(shown) < 30
-        assert shown == [str(k) for k in range(len(shown))]
-        assert f"Slices of the first {len(shown)} of 30 tomograms" in page.text
-        assert len(page.of("article")) == 30
-
-    def test_two_hundred_tomograms_are_one_page(self, many):
-        path = write_report(many(200, (8, 24, 24), 3, 1))
-        assert path.stat().st_size < 5e6
-        page = Page(path)
-        assert len(page.data["tomograms"]) == 200
-        assert page.text.count("TS_199") >= 2
-
-
-class TestRecord:
-    """Records that are old, damaged or odd are told from those that are not ours."""
-
-    def test_older_records_without_sizes_and_cards_do(self, make_run):
-        run = make_run()
-        run.record = {"models": None}
-        found = run.add("TS_01")
-        entry = run.entries["TS_01"]
-        for key in ("size_xyz", "voxel_size", "settings", "seconds", "warnings"):
-            del entry[key]
-        found.write(run.path / "TS_01.star")
-        entry["outputs"]["relion5"] = "TS_01.star"
-        page = report(run.write())
-        assert page.data["tomograms"]["0"]["radii"] == [4.0, 10.0]
-        assert "80 \u00d7 60 \u00d7 24 voxels of 1 nm" in page.text
-
-    def test_coordinates_that_are_gone_are_a_remark(self, make_run):
-        run = make_run()
-        run.add("TS_01")
-        run.add("TS_02")
-        folder = run.write()
-        (folder / "TS_01.csv").unlink()
-        (folder / "TS_02.csv").write_text("no,table\n1\n")
-        page = report(folder)
-        assert f"{folder / 'TS_01.csv'}: no such file" in page.text
-        assert "TS_02.csv: no column" in page.text
-        assert "2 of 2" in page.text
-
-    def test_coordinates_without_scores_are_said(self, make_run):
-        run = make_run()
-        found = run.add("TS_01")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that scores and names are lost
-            found.write(run.path / "TS_01.coords")
-        run.entries["TS_01"]["outputs"] = {"coords": "TS_01.coords"}
-        page = report(run.write(), count=1)
-        assert "TS_01.coords: this format holds no scores" in page.text
-        assert "30 picks" in page.text
-
-    def test_no_record_leads_out_of_its_folder(self, make_run):
-        run = make_run()
-        run.add("TS_01", outputs={"csv": "../secret.csv", "star": "/etc/passwd"})
-        page = report(run.write())
-        assert "no coordinate file that can be read back" in page.text
-        assert "secret" not in page.text
-        assert [one["href"] for one in page.of("a") if "#" not in one["href"]] == [
-            "./run.json"
-        ]
-
-    def test_models_of_two_runs_into_one_folder_are_both_shown(self, make_run):
-        run = make_run()
-        run.add("TS_01")
-        model = {"name": "other", "file": "o.onnx", "weights_digest": "e" * 64}
-        run.add("TS_02", model=model)
-        page = report(run.write(), count=0)
-        assert "Model cards" in page.text
-        assert "1 tomogram: TS_01 Model balls" in page.text
-        assert "e" * 64 in page.text
-
-    @pytest.mark.parametrize(
-        ("text", "words"),
-        [
-            (None, "no run.json here; expected a folder that `dep pick -o` wrote"),
-            ("{", "not a record"),
-            ("[]", "not a record"),
-            ('{"tomograms": {"a": 1}}', "has no status"),
-            ('{"run_version": 9, "tomograms": {}}', "Upgrade dep"),
-        ],
-    )
-    def test_what_is_no_record_is_refused(self, tmp_path, text, words):
-        if text is not None:
-            (tmp_path / "run.json").write_text(text)
-        with pytest.raises(ReportError, match=words):
-            write_report(tmp_path)
-        assert not (tmp_path / "report.html").exists()
-
-    @settings(
-        max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
-    @given(st.data())
-    def test_whatever_a_record_holds_it_is_reported_or_refused(self, plain, data):
-        document = json.loads((plain / "run.json").read_text())
-        values = st.recursive(
-            st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-            lambda some: st.lists(some) | st.dictionaries(st.text(), some),
-            max_leaves=4,
-        )
-        for _ in range(data.draw(st.integers(1, 3))):
-            place = document
-            while True:
-                keys = list(place)
-                key = data.draw(st.sampled_from(keys))
-                if not isinstance(place[key], dict) or not place[key]:
-                    break
-                if data.draw(st.booleans()):
-                    break
-                place = place[key]
-            place[key] = data.draw(values)
-            if not isinstance(document.get("tomograms"), dict):
-                break
-        other = plain.parent / "mutated"
-        other.mkdir(exist_ok=True)
-        (other / "run.json").write_text(json.dumps(document))
-        with contextlib.suppress(ReportError):
-            report(other, count=0)
-
-
 def test_a_page_that_cannot_be_written_leaves_the_old_one(plain, monkeypatch):
     path = write_report(plain, count=0)
     before = path.read_bytes()
@@ -534,3 +205,21 @@ def test_a_run_that_found_nothing_has_a_report_with_all_classes(make_run, format
         run.entries["TS_01"]["outputs"]["relion5"] = "TS_01.star"
     page = report(run.write())
     assert "TS_01" in page.text
+
+
+def test_counts_far_from_the_median_are_worth_a_look(make_run):
+    run = make_run()
+    for name, count in zip("abcdefg", (40, 40, 40, 10, 9, 161, 0), strict=True):
+        run.add(name, picks=count)
+    text = report(run.write(), count=0).text
+    assert "e 9 picks, where the median is 40" in text
+    assert "f 161 picks, where the median is 40" in text
+    assert "g no picks" in text
+    assert "10 picks, where" not in text  # a quarter is not below a quarter
+
+
+def test_few_tomograms_have_no_usual_count(make_run):
+    run = make_run()
+    for name, count in zip("abcd", (40, 40, 40, 1), strict=True):
+        run.add(name, picks=count)
+    assert "where the median" not in report(run.write(), count=0).text
