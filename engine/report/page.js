@@ -279,6 +279,9 @@
       byId("shown").textContent = wanted.length ? `${number(shown)} of ${number(each.length)}` : "";
     };
     find.addEventListener("input", search);
+    // A link to a card that is not shown shows all again.
+    const whole = () => { find.value = ""; search(); };
+    all("#attention a").forEach((link) => link.addEventListener("click", whole));
     search(); // a browser may have kept the words of an earlier visit
   }
 

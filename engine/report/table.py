@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dep.engine.report import words
 from dep.engine.report.found import ClassTable, Found
-from dep.engine.report.html import Html, join, tag
+from dep.engine.report.html import Child, Html, join, tag
 from dep.engine.report.scores import ScoreAxis
 
 BARS = 40  # of a row's histogram
@@ -213,22 +213,22 @@ def attention(found: list[Found], more: Remarks) -> Html | None:
     more
         Remarks on their counts and slices, by index.
     """
-    told: dict[tuple[str, str], list[str]] = {}
-    for one in found:
+    told: dict[tuple[str, str], list[int]] = {}
+    for index, one in enumerate(found):
         if not one.run.picked:
             error = one.run.error or UNFINISHED.get(one.run.status, "")
-            _tell(told, one, one.run.status, error)
+            _tell(told, index, one, one.run.status, error)
     for index, one in enumerate(found):
         for warning in (*one.run.warnings, *one.remarks, *more.get(index, ())):
-            _tell(told, one, NOTE, warning)
+            _tell(told, index, one, NOTE, warning)
     items = [
         tag(
             "li",
             tag("span", kind, class_=f"chip {'warn' if kind == NOTE else 'bad'}"),
-            tag("span", _whose(names), class_="name"),
+            tag("span", _whose(which, found), class_="name"),
             tag("p", said) if said else None,
         )
-        for (kind, said), names in told.items()
+        for (kind, said), which in told.items()
     ]
     if not items:
         return None
@@ -242,16 +242,22 @@ def attention(found: list[Found], more: Remarks) -> Html | None:
 
 
 def _tell(
-    told: dict[tuple[str, str], list[str]], one: Found, kind: str, said: str
+    told: dict[tuple[str, str], list[int]], index: int, one: Found, kind: str, said: str
 ) -> None:
     # The engine's messages begin with the tomogram; the rest may be common.
     said = said.removeprefix(f"{one.run.tomogram}: ")
-    told.setdefault((kind, said), []).append(one.run.name)
+    told.setdefault((kind, said), []).append(index)
 
 
-def _whose(names: list[str]) -> str:
-    shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-    return shown if len(names) == 1 else f"{len(names)} tomograms: {shown}"
+def _whose(which: list[int], found: list[Found]) -> Html:
+    """Name tomograms, with the way to their slices."""
+    words: list[Child] = [] if len(which) == 1 else [f"{len(which)} tomograms: "]
+    for number, index in enumerate(which[:SHOWN]):
+        name = found[index].run.name
+        picked = found[index].run.picked
+        words += [", "] if number else []
+        words += [tag("a", name, href=f"#{anchor(index)}") if picked else name]
+    return join(*words, ", …" if len(which) > SHOWN else None)
 
 
 def files(base: str, one: Found) -> Html:
