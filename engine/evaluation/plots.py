@@ -5,6 +5,7 @@ Matplotlib is imported when they are drawn; it is in the `plots` extra.
 
 import io
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 
 INK, SOFT, FAINT, GRID = "#1b1f24", "#5b6570", "#7fa8c9", "#d9dee3"
 HIT, MISS = COLOURS[0], COLOURS[1]
 MOST_COUNTED = 40  # classes, in the confusion matrix: more leave no room for numbers
+LONGEST = 24  # letters of a class name
 DPI = 150
 
 
@@ -61,7 +63,10 @@ def draw_all(report: Report, folder: Path) -> list[Path]:
     for name, (there, draw) in wanted.items():
         if there:
             target = io.BytesIO()
-            draw(report).savefig(target, format="png", dpi=DPI, bbox_inches="tight")
+            with warnings.catch_warnings():
+                # Names in scripts that the font lacks are shown as boxes.
+                warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+                draw(report).savefig(target, format="png", dpi=DPI, bbox_inches="tight")
             with atomic_path(folder / name) as part:
                 part.write_bytes(target.getvalue())
             written.append(folder / name)
@@ -81,29 +86,31 @@ def draw_precision_recall(report: Report) -> "Figure":
     figure, axes = _figure(8.6 if len(classes) > 1 else 6.2, 5.6)
     _iso_f1(axes)
     # First, so that it hides no class where all are near 1.
-    label = f"localisation  {report.curve.average_precision:.3f}"
+    label = f"{report.curve.average_precision:.3f}  localisation"
     _curve(axes, report.curve, label, color=INK, linewidth=3.2)
     if len(classes) > 1:
         told = len(classes) <= len(COLOURS) * len(DASHES)
         for index, (name, curve) in enumerate(classes.items()):
             if not told:  # more than lines can tell apart
-                label = "" if index else f"{len(classes)} classes, mean "
-                label += "" if index else f"{report.mean_average_precision:.3f}"
+                mean = f"{report.mean_average_precision:.3f}"
+                label = "" if index else f"{mean}  mean of {len(classes)} classes"
                 _curve(axes, curve, label, color=FAINT, linewidth=0.7)
                 continue
             colour = COLOURS[index % len(COLOURS)]
             dash = DASHES[index // len(COLOURS)]
-            label = f"{name}  {curve.average_precision:.3f}"
+            label = f"{curve.average_precision:.3f}  {_short(name)}"
             _curve(axes, curve, label, color=colour, linestyle=dash, linewidth=1.3)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     axes.set_title("Precision and recall over thresholds of the score")
-    axes.legend(
+    legend = axes.legend(
         title="average precision",
         loc="upper left" if len(classes) > 1 else "lower left",
         bbox_to_anchor=(1.07, 1) if len(classes) > 1 else None,
         frameon=False,
         alignment="left",
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     _foot(figure, "dot: the threshold of the best F1; grey lines: equal F1")
     return figure
 
@@ -151,7 +158,7 @@ def draw_confusion(report: Report) -> "Figure":
     matrix = report.total.confusion
     # Nothing-on-nothing is no event; the last row and column are "none".
     turned = np.roll(matrix, -1, axis=(0, 1))
-    names = list(report.total.classes)
+    names = [_short(name) for name in report.total.classes]
     shares = turned / np.maximum(turned.sum(axis=1, keepdims=True), 1)
     shares[-1] = np.nan  # picks on nothing are no share of anything
     edge = 1.8 + 0.46 * len(turned)
@@ -160,8 +167,12 @@ def draw_confusion(report: Report) -> "Figure":
     image = axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
     small = float(np.clip(300 / len(turned), 4, 10))
     ticks = range(len(turned))
-    axes.set_xticks(ticks, [*names, "missed"], rotation=90, fontsize=small)
-    axes.set_yticks(ticks, [*names, "nothing there"], fontsize=small)
+    style: dict[str, Any] = {
+        "fontsize": small,
+        "parse_math": False,
+    }  # a $ is only a letter
+    axes.set_xticks(ticks, [*names, "missed"], rotation=90, **style)
+    axes.set_yticks(ticks, [*names, "nothing there"], **style)
     counted = len(names) <= MOST_COUNTED
     if counted:
         size = 8 if len(names) <= 16 else 5.5
@@ -236,6 +247,11 @@ def draw_scores(report: Report) -> "Figure":
     axes.set_title("Scores of picks")
     axes.legend(frameon=False)
     return figure
+
+
+def _short(name: str) -> str:
+    """Leave room for the picture beside long names."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _bins(many: int) -> int:
