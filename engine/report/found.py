@@ -11,7 +11,7 @@ from dep.engine.errors import DepError
 from dep.engine.formats import FORMATS
 from dep.engine.formats.format import Holds
 from dep.engine.picks import Picks
-from dep.engine.report.run_folder import Run, TomogramRun
+from dep.engine.report.run_folder import LARGEST, Run, TomogramRun
 from dep.engine.report.scores import whole
 
 __all__ = ["ClassTable", "Found", "read_found"]
@@ -157,5 +157,5 @@ def _list(value: object) -> list[dict[str, Any]]:
 
 
 def _diameter(value: object) -> float:
-    right = isinstance(value, int | float) and value > 0
+    right = isinstance(value, int | float) and 0 < value < LARGEST
     return float(value) if right else 0.0  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ __all__ = ["RUN_FILE", "Run", "TomogramRun", "read_run"]
 RUN_FILE = "run.json"
 RUN_VERSION = 1
 PICKED = "picked"
+LARGEST = 1e9  # number that a record is believed: of seconds, of ångström
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +178,7 @@ def _tomogram(name: str, entry: dict[str, Any]) -> TomogramRun:
         error=_text(entry.get("error")),
         stats=_dict(entry.get("stats")),
         shape=_shape(entry.get("size_xyz")),
-        voxel_size=voxel_size if voxel_size and voxel_size > 0 else None,
+        voxel_size=voxel_size if voxel_size and voxel_size > 1 / LARGEST else None,
     )
 
 
@@ -209,5 +210,7 @@ def _dict(value: object) -> dict[str, Any]:
 
 
 def _number(value: object) -> float | None:
-    right = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if right else None  # type: ignore[arg-type]
+    """Give a finite number; JSON as Python reads it holds others too."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if -LARGEST <= value <= LARGEST else None

@@ -89,6 +89,15 @@ class TestRecord:
             write_report(tmp_path)
         assert not (tmp_path / "report.html").exists()
 
+    @pytest.mark.parametrize("number", [float("nan"), float("inf"), -1e400, 10**400])
+    def test_numbers_beyond_belief_are_unknown(self, make_run, number):
+        run = make_run()
+        run.add("TS_01", seconds=number, voxel_size=number)
+        page = report(run.write(), count=1)
+        assert "nan" not in page.text.lower()
+        assert "inf " not in page.text.lower()
+        json.dumps(page.data, allow_nan=False)  # a browser's JSON has no NaN
+
     def test_the_record_itself_is_no_folder(self, plain):
         with pytest.raises(ReportError, match="expected a folder that `dep pick -o`"):
             write_report(plain / "run.json")
