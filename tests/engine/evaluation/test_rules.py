@@ -208,6 +208,63 @@ class TestShrec:
         assert result.per_class["a"].precision == 1
         assert result.confusion == [[0, 0, 0], [1, 1, 1], [0, 0, 0]]
 
+    @pytest.mark.parametrize("seed", range(6))
+    def test_it_counts_as_the_organisers_script(self, tmp_path, seed):
+        """Particle by particle, picks in turn, the whole volume dilated."""
+        rng = np.random.default_rng(seed)
+        n, m = int(rng.integers(1, 25)), int(rng.integers(1, 60))
+        voxels = np.zeros((12, 16, 20), np.int16)
+        truth = rng.integers(0, (20, 16, 12), (n, 3))
+        for row, (x, y, z) in enumerate(truth, start=1):
+            voxels[max(z - 1, 0) : z + 2, max(y - 1, 0) : y + 2, x : x + 2] = row
+        out = set(rng.choice(n, n // 4, replace=False).tolist())
+        kind = rng.integers(1, 3, n)
+        picked = np.column_stack(
+            [
+                rng.integers(1, 3, m),
+                rng.uniform(-2, (22, 18, 14), (m, 3)).round(1),
+                rng.integers(0, 9, m) / 9,
+            ]
+        )
+        made = cases(
+            case(
+                picked,
+                [(kind[k], *truth[k]) for k in range(n) if k not in out],
+                left_out=tuple(k + 1 for k in out),
+            )
+        )
+        result = shrec(made, events_of(made), [write_mrc(tmp_path / "t.mrc", voxels)])
+        dilated = dilation(voxels)
+        found = [[] for _ in range(n + 1)]
+        outside = 0
+        for row in picked[np.argsort(-picked[:, 4], kind="stable")]:
+            at = [round(float(np.float32(value))) for value in row[1:4]]
+            x, y, z = inside = np.clip(at, 0, (19, 15, 11)).tolist()
+            outside += inside != at
+            owner = dilated[z, y, x]
+            centre = truth[owner - 1] if owner else (0, 0, 0)
+            found[owner].append(
+                (int(row[0]), float(np.linalg.norm(np.subtract(inside, centre))))
+            )
+        kept = [found[k + 1] for k in range(n) if k not in out]
+        hit = [one[0] for one in kept if one]
+        figures = result.figures
+        assert figures["hits"] == len(hit)
+        assert figures["false_negatives"] == len(kept) - len(hit)
+        assert figures["false_positives"] == len(found[0])
+        assert figures["multiple_hits"] == sum(len(one) > 1 for one in kept)
+        assert figures["outside"] == outside
+        assert figures["recall"] == pytest.approx(len(hit) / len(kept))
+        assert figures["precision"] == pytest.approx(len(hit) / m)
+        if hit:
+            apart = np.mean([one[1] for one in hit])
+            assert figures["mean_distance"] == pytest.approx(apart)
+        actual = [kind[k] for k in range(n) if k not in out]
+        called = [one[0][0] if one else 0 for one in kept]
+        confusion = np.zeros((3, 3), int)
+        np.add.at(confusion, (actual, called), 1)
+        assert result.confusion == confusion.tolist()
+
     def test_over_thresholds(self, counted):
         made, path = counted
         curve = shrec(made, events_of(made), [path]).curves[""]
