@@ -102,9 +102,9 @@ def compare(
 ) -> None:
     """Compare sets of picks: what all hold, what only some do, how near they are.
 
-    Picks of different sets within D are paired one to one, nearest first. Of more than
-    two sets any two picks of one particle lie within D, and it is told which
-    combination of sets holds how many.
+    Picks of different sets within D are paired one to one, nearest first. Of
+    more than two sets any two picks of one particle lie within D, and it is
+    told which combination of sets holds how many.
     """
     from dep.engine import read_card
     from dep.engine.comparison.comparison import compare as put_together

@@ -146,9 +146,10 @@ def evaluate(
 ) -> None:
     """Score picks against the truth of one tomogram or of many.
 
-    A pick hits a particle when it lies within the particle's radius; one pick per
-    particle, nearest pairs first. Classes of the truth that the model does not know
-    (such as vesicles and gold beads) are left out. Many tomograms are told by name.
+    A pick hits a particle when it lies within the particle's radius; one pick
+    per particle, nearest pairs first. Classes of the truth that the model does
+    not know (such as vesicles and gold beads) are left out. Many tomograms are
+    told by name.
     """
     from dep.engine.evaluation.sources import Known, gather
 

@@ -60,9 +60,9 @@ def report(
 ) -> None:
     """Write a page about picks: counts, scores, slices with picks circled, settings.
 
-    The page is one file that needs no network. A slider filters the picks by their
-    score, the legend by class. Links to coordinate files hold while the page and the
-    folder stay where they are to each other.
+    The page is one file that needs no network. A slider filters the picks by
+    their score, the legend by class. Links to coordinate files hold while the
+    page and the folder stay where they are to each other.
     """
     listen_for_termination()
     if out is not None and out.suffix.lower() not in ENDINGS:
