@@ -43,6 +43,9 @@ from dep.engine.metrics import Rates
 from dep.engine.volume import open_volume
 
 SOURCE = "arXiv:2203.10035 and the organisers' eval.py"
+# Of the particles; their centres are on their own voxels, but for hollow ones. In a
+# volume of another frame next to none is.
+LEAST_THERE = 0.1
 _ENDINGS = (".mrc", ".mrc.gz", ".mrc.bz2", ".map", ".rec")
 # A voxel and its neighbours by a face; x, y, z.
 _CROSS = ((0, 0, 0), *((0, 0, s) for s in (-1, 1)), *((0, s, 0) for s in (-1, 1)))
@@ -137,7 +140,8 @@ def shrec(cases: Cases, events: Events, occupancies: Sequence[Path]) -> RuleResu
     Raises
     ------
     TomogramError
-        As `owners`, or a volume that names rows which the truth has not.
+        As `owners`, or a volume that names rows which the truth has not, or in which
+        the truth's particles lie elsewhere.
     """
     score = cases.score
     particles = len(cases.true_as)
@@ -151,6 +155,7 @@ def shrec(cases: Cases, events: Events, occupancies: Sequence[Path]) -> RuleResu
     for case, path in zip(cases.each, occupancies, strict=True):
         owner, voxel = owners(path, case.picks)
         _check(path, case, owner)
+        _fits(path, case)
         outside += int((voxel != np.rint(case.picks)).any(axis=1).sum())
         nobody[pick_at : pick_at + len(owner)] = owner == 0
         at_row = {row: at for at, row in enumerate(case.row.tolist())}
@@ -202,6 +207,19 @@ def _check(path: Path, case: Case, owner: NDArray[np.int64]) -> None:
         message = (
             f"{path}: names particle {owner.max()}, but the truth of {case.tomogram} "
             f"has {rows} rows; expected the number of the row, from 1"
+        )
+        raise TomogramError(message)
+
+
+def _fits(path: Path, case: Case) -> None:
+    """Refuse a volume in which hardly a particle lies where the truth says."""
+    centres, _ = owners(path, case.truth)
+    there = int((centres == case.row).sum())
+    if there < LEAST_THERE * len(case.truth):
+        message = (
+            f"{path}: only {there} of {len(case.truth)} particles of {case.tomogram} "
+            "have their centre on voxels of their row: expected the volume of this "
+            "tomogram, with as many planes, in the frame of the coordinates"
         )
         raise TomogramError(message)
 

@@ -289,6 +289,16 @@ class TestShrec:
         with pytest.raises(TomogramError, match="names particle 4, but"):
             shrec(few, events_of(few), [path])
 
+    def test_a_volume_that_was_cut(self, tmp_path):
+        """SHREC 2020's has 200 of its tomogram's 512 planes: picks would seem to miss."""
+        truth = [(1, 5, 5, 25), (2, 15, 5, 25)]
+        voxels = np.zeros((40, 10, 20), np.int16)
+        voxels[25, 5, 5], voxels[25, 5, 15] = 1, 2
+        made = cases(case(truth, truth))
+        path = write_mrc(tmp_path / "o.mrc", voxels[15:])
+        with pytest.raises(TomogramError, match="only 0 of 2 particles of .* centre"):
+            shrec(made, events_of(made), [path])
+
     def test_a_volume_of_something_else(self, tmp_path):
         path = write_mrc(tmp_path / "o.mrc", np.full((5, 5, 5), 0.5, np.float32))
         with pytest.raises(TomogramError, match="whole numbers"):
