@@ -290,13 +290,13 @@ class TestShrec:
             shrec(few, events_of(few), [path])
 
     def test_a_volume_that_was_cut(self, tmp_path):
-        """SHREC 2020's has 200 of its tomogram's 512 planes: picks would seem to miss."""
+        """SHREC 2020's has 200 of 512 planes: all picks would seem to miss."""
         truth = [(1, 5, 5, 25), (2, 15, 5, 25)]
         voxels = np.zeros((40, 10, 20), np.int16)
         voxels[25, 5, 5], voxels[25, 5, 15] = 1, 2
         made = cases(case(truth, truth))
         path = write_mrc(tmp_path / "o.mrc", voxels[15:])
-        with pytest.raises(TomogramError, match="only 0 of 2 particles of .* centre"):
+        with pytest.raises(TomogramError, match=r"only 0 of 2 particles of .* centre"):
             shrec(made, events_of(made), [path])
 
     def test_a_volume_of_something_else(self, tmp_path):
