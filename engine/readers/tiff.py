@@ -52,16 +52,17 @@ def open_tiff(path: Path, stream: IO[bytes]) -> tuple[Header, Planes, list[str]]
         raise _damaged(path, ValueError(reason))
     try:
         tiff: TiffFile = tifffile.TiffFile(path)
-        if tiff.is_shaped and all(
+    except Exception as error:
+        raise _damaged(path, error) from error
+    try:
+        lone = tiff.is_shaped and all(
             math.prod(one.shape[:-2]) == 1 for one in tiff.series
-        ):
+        )
+        if lone:
             # Pages that tifffile wrote one by one, each described as an image of its
             # own: told by their sizes alone, equal ones make up a stack.
             tiff.close()
             tiff = tifffile.TiffFile(path, is_shaped=False)
-    except Exception as error:
-        raise _damaged(path, error) from error
-    try:
         return _open(path, stream, tiff)
     except TomogramError:
         tiff.close()
