@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from dep.cli.failure import UsageError, need
+from dep.cli.named import number_in
 
 
 class RuleName(StrEnum):
@@ -47,11 +48,7 @@ def weights_of(words: list[str]) -> dict[str, float]:
     """
     weights: dict[str, float] = {}
     for word in words:
-        name, _, number = word.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
+        name, _, value = number_in(word)
         if not name.strip() or not 0 <= value < math.inf:
             message = (
                 f"--weight: expected NAME=NUMBER, the number 0 or above, found {word!r}"

@@ -6,6 +6,15 @@ from collections.abc import Sequence
 from dep.cli.failure import UsageError
 
 
+def number_in(word: str) -> tuple[str, str, float]:
+    """Take NAME=NUMBER apart: the name, the mark or nothing, the number or NaN."""
+    name, mark, number = word.rpartition("=")
+    try:
+        return name, mark, float(number)
+    except ValueError:
+        return name, mark, math.nan
+
+
 def named_numbers(
     words: Sequence[str], option: str
 ) -> tuple[float | None, dict[str, float]]:
@@ -19,11 +28,7 @@ def named_numbers(
     common: float | None = None
     named: dict[str, float] = {}
     for word in words:
-        name, mark, number = word.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
+        name, mark, value = number_in(word)
         if not 0 < value < math.inf or (mark and not name.strip()):
             message = f"{option}: expected NAME=NUMBER or a NUMBER, found {word!r}"
             raise UsageError(message)

@@ -1,5 +1,6 @@
 """Fixtures that several parts share: shared data, tiny models, tomograms."""
 
+import builtins
 import hashlib
 import os
 import warnings
@@ -324,6 +325,19 @@ def write_run_files(folder: Path) -> RunFiles:
     config = folder / "config.toml"
     config.write_text(TRAINING)
     return RunFiles(folder, config)
+
+
+@pytest.fixture
+def without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a machine where Pillow is not installed."""
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name.split(".")[0] == "PIL":
+            raise ModuleNotFoundError(name=name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The picture shows what the picks say, whatever the tomogram's shape."""
 
-import builtins
 import errno
 import os
 
@@ -80,15 +79,8 @@ def test_unknown_diameters_are_drawn_all_the_same(tmp_path):
     assert pixels(image, COLOURS[0]) > 500
 
 
-def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name.split(".")[0] == "PIL":
-            raise ModuleNotFoundError(name=name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+@pytest.mark.usefixtures("without_pillow")
+def test_without_pillow_the_extra_is_named(tmp_path):
     with pytest.raises(ModuleNotFoundError, match=r"dep\[picture\]"):
         picture(tmp_path / "a.png", (8, 8, 8))
 

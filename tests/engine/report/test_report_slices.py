@@ -111,17 +111,8 @@ class TestSlices:
         page = report(run.write())
         assert "https://example.org/TS_01.zarr is not on this machine" in page.text
 
-    def test_without_pillow_the_extra_is_named(self, plain, monkeypatch):
-        import builtins
-
-        real = builtins.__import__
-
-        def without(name, *rest):
-            if name.split(".")[0] == "PIL":
-                raise ModuleNotFoundError(name=name)
-            return real(name, *rest)
-
-        monkeypatch.setattr(builtins, "__import__", without)
+    @pytest.mark.usefixtures("without_pillow")
+    def test_without_pillow_the_extra_is_named(self, plain):
         with pytest.raises(ModuleNotFoundError, match=r"dep\[picture\]"):
             write_report(plain)
         assert not report(plain, count=0).of("img")
