@@ -50,6 +50,7 @@ from dep.engine.truth import Truth, read_truth
 from dep.engine.volume import Volume
 from dep.export import export_onnx
 from dep.kernels import deduplicate
+from dep.train.allocator import keep_freed_memory
 from dep.train.config import TrainConfig, parse_config
 from dep.train.fit import train
 from dep.train.loss import LossWeights, picking_loss
@@ -65,6 +66,8 @@ SECOND_FOLDER = HERE.parent / "runs" / "second_source"
 # Searched on the validation tomogram, for every variant alike.
 T_SEG = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 T_LM = (0.1, 0.25, 0.4)
+# Of a patch's voxels, where only the time of a step matters.
+PARTICLE_PART = 0.1
 
 
 def configure(variant: Variant, data: Path, steps: int, seed: int) -> dict[str, Any]:
@@ -338,13 +341,24 @@ def steps_for(variant: Variant, minutes: float) -> int:
     return max(1, round(60 * minutes / step_seconds(variant)))
 
 
-def measure_steps(data: Path, rounds: int = 5) -> None:
-    """Time a step of everything that the studies train, in turns; keep the medians."""
+def measure_steps(data: Path, names: list[str], rounds: int = 5) -> None:
+    """Time a step of what the studies train, in turns; keep the medians.
+
+    Parameters
+    ----------
+    data
+        Folder of the tomograms.
+    names
+        Of times to take, among the variants' `timed_as`; all if empty.
+    rounds
+        Turns.
+    """
     torch.set_num_threads(1)
     runs: dict[str, Any] = {}
     for study in STUDIES.values():
         for variant in study.variants:
-            if variant.timed_as not in runs:
+            wanted = not names or variant.timed_as in names
+            if wanted and variant.timed_as not in runs:
                 config = parse_config(configure(variant, data, 100, 0), variant.name)
                 runs[variant.timed_as] = _stepper(config)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -355,12 +369,10 @@ def measure_steps(data: Path, rounds: int = 5) -> None:
             if turn:  # the first builds the kernels
                 seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
+    kept = json.loads(STEP_TIMES.read_text()) if STEP_TIMES.exists() else {}
+    kept |= {name: round(value, 4) for name, value in medians.items()}
     STEP_TIMES.parent.mkdir(exist_ok=True)
-    STEP_TIMES.write_text(
-        json.dumps({name: round(value, 4) for name, value in medians.items()}, indent=1)
-        + "\n",
-        encoding="utf-8",
-    )
+    STEP_TIMES.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     for name, value in medians.items():
         sys.stdout.write(f"{name:24} {value:7.3f} s a step, one thread\n")
 
@@ -371,7 +383,8 @@ def _stepper(config: TrainConfig) -> Callable[[], None]:
     optimizer = torch.optim.AdamW(network.parameters())
     edge = t.patch
     image = torch.randn(t.batch, 1, edge, edge, edge)
-    labels = torch.randint(0, config.outputs, (t.batch, edge, edge, edge))
+    labels = torch.randint(1, config.outputs, (t.batch, edge, edge, edge))
+    labels[torch.rand(labels.shape) > PARTICLE_PART] = 0
     weights = LossWeights(**config.loss.model_dump())
 
     def step() -> None:
@@ -396,14 +409,15 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", help=f"step-times, table, {', '.join(STUDIES)}")
-    parser.add_argument("names", nargs="*", help="variants (or, for table, studies)")
+    parser.add_argument("names", nargs="*", help="variants; for table, studies; for step-times, the times to take")
     parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared/data")
     parser.add_argument("--keep", type=Path, default=Path("runs"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, help="one run in this process")
     options = parser.parse_args()
     if options.what == "step-times":
-        measure_steps(options.data)
+        keep_freed_memory()
+        measure_steps(options.data, options.names)
         return
     if options.what == "table":
         for name in options.names or STUDIES:
@@ -412,6 +426,7 @@ def main() -> None:
     study = STUDIES[options.what]
     wanted = [v for v in study.variants if not options.names or v.name in options.names]
     if options.seed is not None:
+        keep_freed_memory()
         for variant in wanted:
             one(study, variant, options.seed, options.data, options.keep)
         return
@@ -422,14 +437,7 @@ def main() -> None:
         for seed in variant.seeds
         if (study.name, variant.name, seed) not in done
     ]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        # Large blocks stay with the process: returning them costs a fifth of a step.
-        "MALLOC_MMAP_MAX_": "0",
-        "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
-        "MALLOC_TOP_PAD_": str(1 << 28),
-    }
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def run(item: tuple[str, int]) -> None:
         command = [

@@ -54,10 +54,6 @@ class Study:
 FAST: dict[str, Any] = {"network.widths": [16, 32, 64, 96]}
 
 DICE: dict[str, Any] = {"loss.class_term": 0.0, "loss.cross_entropy": 0.0}
-WHOLE: dict[str, Any] = {**DICE, "loss.foreground": 1.0}
-ABSENT: dict[str, Any] = {**DICE, "loss.absent": 1.0}
-INTERPOLATED: dict[str, Any] = {"network.head": "interpolated"}
-THREE_LEVELS: dict[str, Any] = {"network.widths": [32, 64, 96]}
 NO_NOISE: dict[str, Any] = {"augmentation.noise": 0.0}
 PARTLY: dict[str, Any] = {"loss.trimmed": 0.02}
 NO_AUGMENTATION: dict[str, Any] = {
@@ -104,13 +100,10 @@ PUBLISHED: dict[str, Any] = {
     "picking.t_lm": 0.1,
 }
 
-# Few steps of a small network, so that many variants fit a processor's hours; float32,
-# which every processor computes.
-ABLATION: dict[str, Any] = {
-    **FAST,
-    "training.precision": "fp32",
-    "loss.foreground": 1.0,
-}
+# Which every processor computes, and the term that has become the default.
+FLOAT32: dict[str, Any] = {"training.precision": "fp32", "loss.foreground": 1.0}
+# Few steps of a small network, so that many variants fit a processor's hours.
+ABLATION: dict[str, Any] = {**FAST, **FLOAT32}
 WITHOUT: dict[str, Any] = {"loss.foreground": 0.0}  # as the recipe has it
 
 
@@ -121,7 +114,16 @@ def _ablation(
 ) -> Variant:
     """Change `fast` in one way."""
     changed = {**ABLATION, **(changes or {})}
-    return Variant(name, changed, timed_as="fast", steps=900, **others)
+    return Variant(name, changed, timed_as="fast-fp32", steps=900, **others)
+
+
+def _member(
+    name: str, changes: dict[str, Any], timed_as: str, seeds: tuple[int, ...] = (0,)
+) -> Variant:
+    """Train another network by the same recipe, in float32."""
+    return Variant(
+        name, {**FLOAT32, **changes}, timed_as=f"{timed_as}-fp32", seeds=seeds
+    )
 
 
 STUDIES = {
@@ -147,98 +149,42 @@ STUDIES = {
         ),
         Study(
             "networks",
-            "members of the family, equal time",
-            8.0,
+            "members of the family and the published network with its recipe, float32, "
+            "equal time",
+            15.0,
             (
-                Variant("standard", seeds=(0, 1, 2)),
-                Variant("fast", FAST, timed_as="fast"),
+                _member("fast", FAST, "fast", seeds=(0, 1, 2)),
                 Variant(
-                    "wide", {"network.widths": [48, 96, 144, 192]}, timed_as="wide"
+                    "published network and recipe",
+                    {
+                        **PUBLISHED,
+                        "training.batch": 1,
+                        "training.precision": "fp32",
+                    },
+                    timed_as="published-fp32",
+                    seeds=(0, 1, 2),
                 ),
-                Variant(
-                    "interpolated head",
-                    {"network.head": "interpolated"},
-                    timed_as="interpolated",
-                ),
-                Variant(
-                    "two convolutions",
-                    {"network.convolutions": 2},
-                    timed_as="two-convolutions",
-                ),
-                Variant(
-                    "three levels",
-                    {"network.widths": [32, 64, 96]},
-                    timed_as="three-levels",
-                ),
-                Variant(
+                _member("standard", {}, "standard"),
+                _member(
                     "full resolution",
                     {"network.stem_stride": 1, "network.widths": [16, 32, 48, 64]},
-                    timed_as="full-resolution",
+                    "full-resolution",
                 ),
-            ),
-        ),
-        Study(
-            "recipe",
-            "what the ablations suggest, together: Dice as the only loss, on several "
-            "members; equal time",
-            8.0,
-            (
-                Variant("Dice, interpolated head", {**DICE, **INTERPOLATED}),
-                Variant("Dice and class term", {"loss.cross_entropy": 0.0}),
-                Variant(
-                    "Dice, interpolated head, three levels",
-                    {**DICE, **INTERPOLATED, **THREE_LEVELS},
+                _member("two convolutions", {"network.convolutions": 2}, "two-conv"),
+                _member("three levels", {"network.widths": [32, 64, 96]}, "three"),
+                _member(
+                    "interpolated head",
+                    {"network.head": "interpolated"},
+                    "interpolated",
                 ),
-                Variant("Dice", DICE, seeds=(1, 2)),
-                Variant("Dice and foreground", WHOLE, seeds=(0, 1, 2)),
-                Variant(
-                    "Dice and foreground, interpolated head, three levels",
-                    {**WHOLE, **INTERPOLATED, **THREE_LEVELS},
-                    seeds=(0, 1, 2),
-                ),
-                Variant(
-                    "Dice and foreground, interpolated head, three levels; 150 "
-                    "particles, the rest ignored",
-                    {
-                        **WHOLE,
-                        **INTERPOLATED,
-                        **THREE_LEVELS,
-                        "loss.unannotated": "ignore",
-                    },
-                    particles=150,
-                ),
-                Variant(
-                    "Dice and foreground, interpolated head, three levels; 150 "
-                    "particles, 2 % trimmed",
-                    {**WHOLE, **INTERPOLATED, **THREE_LEVELS, **PARTLY},
-                    particles=150,
-                ),
-                Variant("Dice, absent too", ABSENT, seeds=(0, 1, 2)),
-                Variant(
-                    "Dice, absent too, interpolated head, three levels",
-                    {**ABSENT, **INTERPOLATED, **THREE_LEVELS},
-                    seeds=(0, 1, 2),
-                ),
-                Variant("Dice, fast", {**DICE, **FAST}, timed_as="fast"),
-                Variant(
-                    "Dice, 150 particles, the rest ignored",
-                    {**DICE, "loss.unannotated": "ignore"},
-                    particles=150,
-                ),
-                Variant(
-                    "Dice, 150 particles, 2 % trimmed",
-                    {**DICE, **PARTLY},
-                    particles=150,
-                ),
-                Variant("Dice, no noise augmentation", {**DICE, **NO_NOISE}),
-                Variant("Dice, three levels", {**DICE, **THREE_LEVELS}),
+                _member("wide", {"network.widths": [48, 96, 144, 192]}, "wide"),
             ),
         ),
         Study(
             "cross",
             "trained on our own simulator, tested on the other",
-            8.0,
-            (Variant("own simulator", train_on=tuple(range(1000, 1008))),),
+            0.0,
+            (_ablation("own simulator", train_on=tuple(range(1000, 1008))),),
         ),
         Study(
             "false picks",
@@ -298,6 +244,8 @@ STUDIES = {
                 ),
                 _ablation("no noise augmentation", NO_NOISE),
                 _ablation("no class term", {"loss.class_term": 0.0}),
+                _ablation("gamma 0.3", {"augmentation.gamma": 0.3}),
+                _ablation("blur 1", {"augmentation.blur": 1.0}),
             ),
         ),
     )

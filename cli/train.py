@@ -93,6 +93,7 @@ def train(
         fail("expected CONFIG.toml, or --init-config FOLDER to write one", WRONG_USE)
     need(NEEDED, "train", "training")
     from dep.cli.progress import reporting
+    from dep.train.allocator import keep_freed_memory
     from dep.train.checkpoint import CheckpointError
     from dep.train.config import ConfigError
     from dep.train.fit import train as fit
@@ -103,6 +104,7 @@ def train(
     folder = out or Path("runs") / config.stem
     settings = _read(config, folder, resume=resume, init=init)
     listen_for_termination()
+    keep_freed_memory()
     facts: dict[str, float] = {}
     with reporting(quiet) as reporter:
         reporter.begin(settings.name, 1, 1)

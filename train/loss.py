@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from dep.train.labels import UNKNOWN
+from dep.train.softmax_sums import softmax_sums
 
 EPSILON = 1e-8  # Liu et al. 2024, eq. 2
 
@@ -71,8 +72,11 @@ def soft_dice(p: Tensor, g: Tensor) -> Tensor:
         (c,), 0 (perfect) to 1. Liu et al. 2024, eq. 2.
     """
     axes = [0, *range(2, p.ndim)]
-    overlap = (p * g).sum(axes)
-    sizes = p.square().sum(axes) + g.square().sum(axes)
+    return _dice((p * g).sum(axes), p.square().sum(axes) + g.square().sum(axes))
+
+
+def _dice(overlap: Tensor, sizes: Tensor) -> Tensor:
+    """Return eq. 2 of its sums."""
     return 1 - (2 * overlap + EPSILON) / (sizes + EPSILON)
 
 
@@ -95,7 +99,7 @@ def picking_loss(logits: Tensor, labels: Tensor, weights: LossWeights) -> Tensor
     1 whatever the network says, a constant with a vanishing gradient. Voxels that do
     not count are left out of every sum; a batch where none counts costs 0.
     """
-    logits = logits.float()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     unknown = labels == UNKNOWN
     target = labels.masked_fill(unknown, 0)
     counted = None  # all voxels: next to nothing is paid where everything is known
@@ -124,48 +128,24 @@ def _classes(
     logits: Tensor, target: Tensor, counted: Tensor | None, weights: LossWeights
 ) -> Tensor:
     """Return the loss of a softmax network: logits (b, c, z, y, x)."""
-    log_p = F.log_softmax(logits, dim=1)
-    target_log_p = log_p.gather(1, target.unsqueeze(1)).squeeze(1)  # (b, z, y, x)
-    entropy, target_p, p = -target_log_p, target_log_p.exp(), log_p.exp()
-    voxels = torch.ones_like(target_p)
-    if counted is not None:
-        voxels = counted.to(p.dtype)
-        entropy, target_p = entropy * voxels, target_p * voxels
-        p = p * voxels.unsqueeze(1)
-
-    # The sums of eq. 2 without a one-hot volume: sum p g is p gathered at the label.
-    zeros = logits.new_zeros(logits.shape[1])
-    flat = target.flatten()
-    sizes = zeros.index_add(0, flat, voxels.flatten())
-    overlap = zeros.index_add(0, flat, target_p.flatten())
-    squares = p.square().sum((0, 2, 3, 4))
-    dice = 1 - (2 * overlap + EPSILON) / (squares + sizes + EPSILON)
+    sums = softmax_sums(logits, target, counted)
+    # The sums of eq. 2 without a one-hot volume: sum g^2 counts voxels, sum p g is p
+    # summed where the label is the class.
+    held = target if counted is None else target[counted]
+    sizes = torch.bincount(held.flatten(), minlength=logits.shape[1]).to(logits.dtype)
+    dice = _dice(sums.overlap, sums.squares + sizes)
     present = (sizes > 0).to(dice.dtype)
-    dice_mean = (dice * present).sum() / present.sum().clamp_min(1)
     if weights.absent > 0:
-        dice_mean = _with_absent(dice, squares, sizes, present, weights.absent)
-
-    foreground = target > 0
-    if weights.foreground > 0:
-        # 1 - p(background); what was left out above is 0 in p, and so it stays.
-        whole = (voxels - p[:, 0]).unsqueeze(1)
-        whole_dice = soft_dice(whole, foreground.to(whole.dtype).unsqueeze(1)).mean()
+        dice_mean = _with_absent(dice, sums.squares, sizes, present, weights.absent)
     else:
-        whole_dice = logits.new_zeros(())
-    if weights.class_term > 0 and bool(foreground.any()):
-        # log p(class | foreground) = log p(class) - log(1 - p(background))
-        inside = target_log_p[foreground]
-        log_foreground = torch.logsumexp(
-            log_p[:, 1:].movedim(1, -1)[foreground], dim=-1
-        )
-        class_term = (log_foreground - inside).mean()
-    else:
-        class_term = logits.new_zeros(())
+        dice_mean = (dice * present).sum() / present.sum().clamp_min(1)
+    foreground = sizes[1:].sum()
+    whole_dice = _dice(sums.whole_overlap, sums.whole_squares + foreground)
     return (
         weights.dice * dice_mean
         + weights.foreground * whole_dice
-        + weights.cross_entropy * _mean(entropy, counted)
-        + weights.class_term * class_term
+        + weights.cross_entropy * sums.entropy / sizes.sum().clamp_min(1)
+        + weights.class_term * sums.class_entropy / foreground.clamp_min(1)
     )
 
 

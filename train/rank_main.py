@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dep.engine.errors import DepError
+from dep.train.allocator import keep_freed_memory
 from dep.train.config import parse_config
 from dep.train.fit import train_rank
 from dep.train.launch import encode
@@ -29,6 +30,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_follow, name="dep-parent", daemon=True).start()
+    keep_freed_memory()
     ranks = Ranks(**task["ranks"])
     try:
         config = parse_config(task["config"], task["config"]["name"])
