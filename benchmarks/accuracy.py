@@ -409,7 +409,9 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", help=f"step-times, table, {', '.join(STUDIES)}")
-    parser.add_argument("names", nargs="*", help="variants; for table, studies; for step-times, the times to take")
+    parser.add_argument(
+        "names", nargs="*", help="variants (table: studies; step-times: times to take)"
+    )
     parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared/data")
     parser.add_argument("--keep", type=Path, default=Path("runs"))
     parser.add_argument("--jobs", type=int, default=1)
