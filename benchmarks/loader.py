@@ -6,7 +6,7 @@ turns (A B C A B C ...), so that what disturbs the machine disturbs all alike; a
 is the median over rounds of the share within a round. The tomogram is made up, of a
 size and crowding like the recipe's own.
 
-    python benchmarks/loader.py              # train/recipes/simulated12.toml
+    python benchmarks/loader.py              # train/recipes/fast.toml, or --recipe
     python benchmarks/loader.py --threads 1  # on a busy machine: threads do not wait
     python benchmarks/loader.py --small      # in seconds, for CI: no word on speed
     python benchmarks/loader.py --json       # for programs
@@ -32,6 +32,7 @@ import numpy as np
 import torch
 
 from dep.kernels import available_threads
+from dep.train.allocator import keep_freed_memory
 from dep.train.augment import Augmentation, augment, context
 from dep.train.config import parse_config
 from dep.train.data import AnnotatedTomogram, PatchSampler
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     Parts = dict[str, Callable[[int], object]]
     Seconds = NDArray[np.float64]  # (2,): of the clock, of the processors
 
-RECIPE = Path(__file__).parents[1] / "train" / "recipes" / "simulated12.toml"
+RECIPE = Path(__file__).parents[1] / "train" / "recipes" / "fast.toml"
 SHAPE = (128, 256, 256)
 PARTICLES = 250
 NOTHING = Augmentation(mirror=False, warp=0, noise=0, contrast=0, gamma=0, blur=0)
@@ -193,6 +194,7 @@ def main() -> int:
         values["network"].update(widths=[4, 8], coordinates=False)
     config = parse_config(values, str(options.recipe))
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as `dep train` does
     with tempfile.TemporaryDirectory() as folder:
         shape = (32, 48, 48) if options.small else SHAPE
         tomogram = made_up(

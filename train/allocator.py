@@ -12,9 +12,9 @@ def keep_freed_memory() -> bool:
     """Let this process keep what it frees, for the next step, which needs the same.
 
     Without it glibc returns the large blocks of each step to the kernel and gets them
-    back as new pages, which are filled with zeros first: a tenth of a step of a small
-    network on a processor (docs/training.md). For processes that do nothing but train:
-    the setting is the process's own and stays.
+    back as new pages, which are filled with zeros first: a seventh of a step of a small
+    network (docs/training.md, speed). For processes that do nothing but train: the
+    setting is the process's own and stays.
 
     Returns
     -------

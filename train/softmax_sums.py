@@ -1,8 +1,8 @@
 """The sums over voxels that the loss of a softmax network is made of.
 
-Written as one function with its derivative by hand: left to automatic differentiation,
-the same sums pass over the volume of probabilities some twenty times instead of nine,
-and on a processor that was a third of a training step (docs/performance.md).
+Written as one function with its derivative by hand. Left to automatic differentiation
+the same sums pass over the volume of probabilities more often, and on a processor that
+was a quarter of a training step of a small network (docs/training.md, speed).
 """
 
 from typing import Any, NamedTuple

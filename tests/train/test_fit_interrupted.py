@@ -20,9 +20,9 @@ from dep.cli.main import app
 app()
 """
 LONG = """
-steps = 60
-save_every = 5
-validate_every = 25
+steps = 30
+save_every = 3
+validate_every = 12
 """
 
 
@@ -63,14 +63,14 @@ def test_killed_and_stopped_runs_end_bit_for_bit_as_an_unbroken_one(
     broken, last = tmp_path / "broken", tmp_path / "broken/last.ckpt"
 
     process = start(run_files.config, "-o", broken)
-    wait_for_step(process, last, 5)
+    wait_for_step(process, last, 3)
     process.kill()
     process.communicate()
     killed_at = load_checkpoint(last).step
-    assert 5 <= killed_at < 60
+    assert 3 <= killed_at < 30
 
     process = start(run_files.config, "-o", broken, "--resume")
-    wait_for_step(process, last, killed_at + 5)
+    wait_for_step(process, last, killed_at + 3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130, err
@@ -80,7 +80,7 @@ def test_killed_and_stopped_runs_end_bit_for_bit_as_an_unbroken_one(
     assert "Lightning" not in err
     assert "Traceback" not in err
     stopped_at = load_checkpoint(last).step
-    assert killed_at < stopped_at < 60
+    assert killed_at < stopped_at < 30
     assert not list(broken.rglob("*.part"))
 
     resumed = load_checkpoint(train(config, broken, resume=True))
@@ -100,7 +100,7 @@ def test_killed_and_stopped_runs_end_bit_for_bit_as_an_unbroken_one(
         for n in ("broken", "whole")
     ]
     assert names[0] == names[1]
-    assert len(names[0]) == 3  # validated at 25, 50 and 60
+    assert len(names[0]) == 3  # validated at 12, 24 and 30
     steps = [
         line.split(",")[0] for line in (broken / "metrics.csv").read_text().split()
     ]
