@@ -103,6 +103,23 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return _published(path, content)
 
 
+def load_last(path: Path) -> Checkpoint:
+    """Read the `last.ckpt` of a run that is to go on.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or as `load_checkpoint` does.
+    """
+    if not path.exists():
+        msg = (
+            f"{path.parent}: holds no run to go on with (no {path.name}); leave out "
+            "--resume to start one, or name the run's folder with -o"
+        )
+        raise CheckpointError(msg)
+    return load_checkpoint(path)
+
+
 def _without_objects(path: Path) -> object:
     """Read what torch's restricted loader refuses: tensors beside other objects."""
     try:

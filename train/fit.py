@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from dep.train.augment import context
-from dep.train.checkpoint import load_checkpoint
+from dep.train.checkpoint import load_last
 from dep.train.config import TrainConfig
 from dep.train.data import AnnotatedTomogram, PatchSampler
 from dep.train.init_weights import (
@@ -94,7 +94,8 @@ def train(
     device = choose_device(config)
     devices = count_devices(config, device)
     ranks = find_ranks(devices, config.training.nodes)
-    if folder.last.exists() and not resume:
+    # One that ended before its first step holds nothing to lose.
+    if not resume and folder.last.exists() and load_last(folder.last).step:
         msg = (
             f"{folder.path}: holds a run already ({folder.last.name}); go on with "
             "--resume or choose another folder with -o"
@@ -124,7 +125,7 @@ def train_rank(
     place = (
         torch.device(device, ranks.local) if device == "cuda" else torch.device(device)
     )
-    checkpoint = load_checkpoint(folder.last) if resume else None
+    checkpoint = load_last(folder.last) if resume else None
     if checkpoint is not None:
         # A run that was started from other weights may have taken their network.
         config = with_network(config, checkpoint.network.config)

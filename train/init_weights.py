@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dep.engine.bundled import BUNDLED, model_path
-from dep.train.checkpoint import CheckpointError, load_checkpoint
+from dep.train.checkpoint import CheckpointError, load_checkpoint, load_last
 from dep.train.config import TrainConfig, config_values, parse_config
 from dep.train.model_weights import load_model_weights
 from dep.train.network import ConvBlock, NetworkConfig, ResUNet3D
@@ -94,7 +94,7 @@ def default_network(
         If there is no network in what they name.
     """
     if resume:
-        return network_section(load_checkpoint(last).network.config)
+        return network_section(load_last(last).network.config)
     if init is not None:
         return network_section(load_initial(init).network.config)
     return None

@@ -29,6 +29,7 @@ from dep.train.validate import Picked, Validation, mean_scores, validate
 
 REPORT_SECONDS = 1.0
 REPORT_STEPS = 50
+SAVE_SECONDS = 120.0  # no more than that is lost to a kill, however slow the steps
 
 
 class Watch(Callback):
@@ -77,7 +78,7 @@ class Watch(Callback):
         self._losses: list[Tensor] = []
         self._known: list[float] = list(kept.get("losses", ()))
         self._first = self._saved = self.run.step
-        self._started = self._reported = time.perf_counter()
+        self._started = self._reported = self._saved_at = time.perf_counter()
         self._metrics: MetricsFile | None = None
 
     @property
@@ -89,12 +90,18 @@ class Watch(Callback):
     # --- what Lightning calls ---------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for Ctrl-C; make up for a validation that was interrupted."""
+        """Listen for Ctrl-C; make up for a validation that was interrupted.
+
+        A new run is saved before its first step: from then on --resume goes on with it,
+        other weights that it was started from included.
+        """
         self._trainer = trainer
         self.interruption.listen()
         scaler = self._loss_scaler()
         if scaler is not None and self._scaler:
             scaler.load_state_dict(self._scaler)
+        if self.run.step == 0:
+            self.save()
         self.catch_up()
 
     def on_train_batch_start(
@@ -143,12 +150,16 @@ class Watch(Callback):
         self._reported = time.perf_counter()
 
     def save(self) -> None:
-        """Write `last.ckpt`, and `model.ckpt` as long as no validation chooses it."""
+        """Write `last.ckpt`, and `model.ckpt` as long as no validation chooses it.
+
+        Before the first step there is no model yet.
+        """
         self._saved = self.run.step
+        self._saved_at = time.perf_counter()
         if not self.ranks.first:
             return
         shipped = self.run.shipped()
-        if self.history.best is None:
+        if self.history.best is None and self.run.step:
             self.folder.write_model(shipped, self.run.config)
         scaler = self._loss_scaler()
         if scaler is not None:
@@ -188,6 +199,7 @@ class Watch(Callback):
         if self.history.exhausted(t.patience) and self._trainer is not None:
             self._trainer.should_stop = True
         saves = self.finished or self._due() or step % t.save_every == 0
+        saves = saves or now - self._saved_at >= SAVE_SECONDS
         if saves or now - self._reported >= REPORT_SECONDS or step % REPORT_STEPS == 0:
             self._report(now, validation)
         if saves:

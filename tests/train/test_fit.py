@@ -76,25 +76,66 @@ def test_two_runs_of_one_seed_are_one_run(run_files, tmp_path):
     assert not same(a, weights(other))
 
 
+class StopError(Exception):
+    """What a run ends with that is given no time to save."""
+
+
+def stop_at(step):
+    """Return a listener that ends a run at a step, told of before it is saved."""
+
+    def listen(report):
+        if report.step >= step:
+            raise StopError
+
+    return listen
+
+
 def test_a_resumed_run_ends_where_an_unbroken_one_does(
     run_files, tmp_path, monkeypatch
 ):
     config = load_config(run_files.config)
     whole = weights(train(config, tmp_path / "whole"))
 
-    class StopError(Exception):
-        pass
-
-    def stop_after_saving(report):
-        if report.step > 3:
-            raise StopError
-
     monkeypatch.setattr("dep.train.watch.REPORT_SECONDS", 0.0)
     with pytest.raises(StopError):
-        train(config, tmp_path / "broken", progress=stop_after_saving)
+        train(config, tmp_path / "broken", progress=stop_at(4))
     assert load_checkpoint(tmp_path / "broken/last.ckpt").step == 3
     resumed = weights(train(config, tmp_path / "broken", resume=True))
     assert same(whole, resumed)
+
+
+def test_a_run_that_ends_in_its_first_step_can_go_on(run_files, tmp_path, monkeypatch):
+    config = load_config(run_files.config)
+    first = train(with_training(config, seed=4), tmp_path / "first")
+    whole = weights(train(config, tmp_path / "whole", init=first))
+    monkeypatch.setattr("dep.train.watch.REPORT_SECONDS", 0.0)
+    broken = tmp_path / "broken"
+    with pytest.raises(StopError):
+        train(config, broken, init=first, progress=stop_at(1))
+    assert load_checkpoint(broken / "last.ckpt").step == 0
+    assert not (broken / "model.ckpt").exists()  # nothing is learnt yet
+    assert same(whole, weights(train(config, broken, resume=True)))
+
+
+def test_a_run_without_a_step_is_in_nobodys_way(run_files, tmp_path, monkeypatch):
+    config = load_config(run_files.config)
+    with monkeypatch.context() as patch:
+        patch.setattr("dep.train.watch.REPORT_SECONDS", 0.0)
+        with pytest.raises(StopError):
+            train(config, tmp_path / "run", progress=stop_at(1))
+    other = with_training(config, seed=4)
+    train(other, tmp_path / "run")
+    with pytest.raises(TrainingError, match="--resume"):
+        train(other, tmp_path / "run")
+
+
+def test_slow_steps_are_saved_by_the_clock(run_files, tmp_path, monkeypatch):
+    monkeypatch.setattr("dep.train.watch.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("dep.train.watch.SAVE_SECONDS", 0.0)
+    config = with_training(load_config(run_files.config), save_every=100)
+    with pytest.raises(StopError):
+        train(config, tmp_path / "run", progress=stop_at(3))
+    assert load_checkpoint(tmp_path / "run/last.ckpt").step == 2
 
 
 def test_a_run_is_not_overwritten_nor_resumed_by_another_configuration(
@@ -106,7 +147,7 @@ def test_a_run_is_not_overwritten_nor_resumed_by_another_configuration(
         train(config, tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"differ: training\.steps"):
         train(with_training(config, steps=9), tmp_path / "run", resume=True)
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="other: holds no run to go on with"):
         train(config, tmp_path / "other", resume=True)
 
 
