@@ -40,7 +40,7 @@ class Sums(NamedTuple):
 
 
 def softmax_sums(logits: Tensor, target: Tensor, counted: Tensor | None) -> Sums:
-    """Return differentiable sums; each costs its gradient only if it is used.
+    """Return differentiable sums, of which any may be left unused.
 
     Parameters
     ----------

@@ -97,7 +97,7 @@ def test_certain_voxels_stay_finite_in_float32(background):
     assert sums.class_entropy.item() == pytest.approx(5 * torch.log(torch.tensor(2.0)))
 
 
-def test_a_sum_that_is_not_used_costs_no_gradient():
+def test_sums_that_are_not_used_add_nothing_to_the_gradient():
     torch.manual_seed(0)
     logits = torch.randn(1, 3, 2, 2, 2, requires_grad=True)
     target = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]).view(1, 2, 2, 2)
