@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from dep.train.augment import context
-from dep.train.checkpoint import load_last
+from dep.train.checkpoint import CheckpointError, load_last
 from dep.train.config import TrainConfig
 from dep.train.data import AnnotatedTomogram, PatchSampler
 from dep.train.init_weights import (
@@ -94,8 +94,7 @@ def train(
     device = choose_device(config)
     devices = count_devices(config, device)
     ranks = find_ranks(devices, config.training.nodes)
-    # One that ended before its first step holds nothing to lose.
-    if not resume and folder.last.exists() and load_last(folder.last).step:
+    if not resume and _holds_steps(folder.last):
         msg = (
             f"{folder.path}: holds a run already ({folder.last.name}); go on with "
             "--resume or choose another folder with -o"
@@ -155,6 +154,14 @@ def train_rank(
         finally:
             watch.close()
     return folder.model
+
+
+def _holds_steps(last: Path) -> bool:
+    """Say whether a run's `last.ckpt` is there to lose: not before its first step."""
+    try:
+        return last.exists() and load_last(last).step > 0
+    except CheckpointError:
+        return True  # damaged, perhaps, and not ours to replace
 
 
 def _sampler(

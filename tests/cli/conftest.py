@@ -31,6 +31,8 @@ def dep(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
 
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("DEP_DEBUG", raising=False)
+    # Meant for a process that trains and ends; this one goes on and measures memory.
+    monkeypatch.setattr("dep.train.allocator.keep_freed_memory", lambda: False)
 
     def run(*words: object) -> Outcome:
         result = CliRunner().invoke(app, [str(word) for word in words])
