@@ -11,21 +11,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+from accuracy_scoring import score
 
-from dep.engine import ModelCard, open_volume
+from dep.engine import open_volume
 from dep.engine.bundled import bundled_model
-from dep.engine.metrics import Evaluation, evaluate
 from dep.engine.model_file import read_card
-from dep.engine.normalise import Normaliser, measure
-from dep.engine.pipeline import stream
 from dep.engine.runtime.choose import open_runtime
-from dep.engine.runtime.protocol import Runtime
 from dep.engine.settings import PickSettings
-from dep.engine.tiles import plan_tiles
-from dep.engine.truth import Truth, read_truth
-from dep.engine.volume import Volume
-from dep.kernels import deduplicate
+from dep.engine.truth import read_truth
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -66,7 +59,7 @@ def main() -> None:
     )
     runtime = open_runtime(options.model, card)
     for name, margin, changed in runs:
-        result = _score(runtime, card, volume, truth, changed, margin)
+        result = score(runtime, card, volume, truth, changed, margin)
         found = result.localisation
         sys.stdout.write(
             f"| {name} | {found.precision:.3f} | {found.recall:.3f} | {found.f1:.3f} "
@@ -74,36 +67,6 @@ def main() -> None:
         )
         sys.stdout.flush()
     runtime.close()
-
-
-def _score(
-    runtime: Runtime,
-    card: ModelCard,
-    volume: Volume,
-    truth: Truth,
-    settings: PickSettings,
-    margin: int,
-) -> Evaluation:
-    stats = measure(volume)
-    found = stream(
-        volume,
-        Normaliser(stats.mean, 1 / stats.std),
-        plan_tiles(volume.shape, card.tile, margin),
-        runtime,
-        settings,
-        background=card.activation == "softmax",
-    ).candidates
-    xyz = np.concatenate([part.xyz for part in found])
-    class_id = np.concatenate([part.class_id for part in found])
-    scores = np.concatenate([part.score for part in found])
-    kept = deduplicate(xyz, scores, settings.t_dist)
-    return evaluate(
-        xyz[kept],
-        class_id[kept],
-        truth.xyz,
-        truth.class_id,
-        [one.diameter / volume.voxel_size for one in card.classes],
-    )
 
 
 if __name__ == "__main__":

@@ -60,13 +60,14 @@ def score(
     volume: Volume,
     truth: Truth,
     settings: PickSettings,
+    margin: int | None = None,
 ) -> Evaluation:
-    """Pick a tomogram and evaluate the picks."""
+    """Pick a tomogram, with the card's margin or another, and evaluate the picks."""
     stats = measure(volume)
     found = stream(
         volume,
         Normaliser(stats.mean, 1 / stats.std),
-        plan_tiles(volume.shape, card.tile, card.margin),
+        plan_tiles(volume.shape, card.tile, card.margin if margin is None else margin),
         runtime,
         settings,
         background=card.activation == "softmax",
