@@ -20,6 +20,7 @@ from dep.train.init_weights import (
 from dep.train.intake import load_data
 from dep.train.launch import launch
 from dep.train.learner import Batches, Crop, Learner, augmentation
+from dep.train.loggers import check_loggers
 from dep.train.metrics_file import Progress
 from dep.train.ranks import (
     Ranks,
@@ -29,6 +30,7 @@ from dep.train.ranks import (
     precision_notes,
     use_threads,
 )
+from dep.train.records import Records
 from dep.train.remedies import more_memory, out_of_memory
 from dep.train.run_folder import RunFolder
 from dep.train.state import TrainingError, TrainingState
@@ -86,12 +88,13 @@ def train(
         network.
     TrainingError
         If the loss is no longer finite, memory runs out, or the devices asked for are
-        not there.
+        not there, or a logger.
     KeyboardInterrupt
         On Ctrl-C, after the state was saved.
     """
     folder = RunFolder(Path(out))
     device = choose_device(config)
+    check_loggers(config)
     devices = count_devices(config, device)
     ranks = find_ranks(devices, config.training.nodes)
     if not resume and _holds_steps(folder.last):
@@ -140,19 +143,22 @@ def train_rank(
 
     learner = Learner(run, ranks)
     with Interruption() as interruption, quiet():
-        watch = Watch(learner, folder, data, interruption, kept, progress)
+        records = Records(config, folder, run.step, ranks.first, progress)
+        watch = Watch(learner, folder, data, interruption, kept, records)
+        status = "failed"
         try:
             for note in notes:
-                watch.say(note)
+                records.say(note, run.step)
             _run(watch, make_trainer(config, place, ranks, watch), cut)
             watch.conclude()
+            status = "success"
         except (MemoryError, RuntimeError) as error:
             if out_of_memory(error):
                 msg = more_memory(config, validating=watch.validating)
                 raise TrainingError(msg) from error
             raise
         finally:
-            watch.close()
+            records.close(status)
     return folder.model
 
 

@@ -101,10 +101,11 @@ def label_volume(one: Surveyed, config: TrainConfig) -> npt.NDArray[np.uint8]:
 
 def _open(one: Surveyed, config: TrainConfig) -> AnnotatedTomogram:
     """Open one tomogram and paint its labels."""
-    volume = open_volume(
+    with open_volume(
         one.path, default_voxel_size=config.voxel_size, shape=one.shape
-    )
-    stats = measure(volume)
+    ) as volume:
+        stats = measure(volume)
+        voxels = volume.array  # of a mapped or temporary file, which outlives this
     labels = label_volume(one, config)
     if not one.fully_annotated:
         diameters = np.array([entry.diameter for entry in config.classes])
@@ -112,7 +113,7 @@ def _open(one: Surveyed, config: TrainConfig) -> AnnotatedTomogram:
         labels = hide_unannotated(labels, one.xyz, radii)
     return AnnotatedTomogram(
         name=one.name,
-        voxels=volume.array,
+        voxels=voxels,
         mean=stats.mean,
         std=stats.std,
         labels=labels,

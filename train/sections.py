@@ -34,6 +34,7 @@ Length = Annotated[float, Field(gt=0), BeforeValidator(_filled_in)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Iterations = Annotated[int, Field(ge=1, le=13)]
 LabelDiameter = Annotated[int, Field(ge=3, le=25), AfterValidator(_odd)]
+LoggerName = Literal["tensorboard", "wandb"]
 Devices = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
@@ -224,6 +225,7 @@ class TrainingSection(Section):
     validate_every: int = Field(default=0, ge=0)
     keep_best: int = Field(default=3, ge=0)
     patience: int = Field(default=0, ge=0)
+    loggers: tuple[LoggerName, ...] = ()
 
 
 class PickingSection(Section):

@@ -22,6 +22,7 @@ FREE = {
     "validate_every",
     "keep_best",
     "patience",
+    "loggers",
 }
 
 

@@ -4,7 +4,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.distributed as dist
@@ -18,8 +18,9 @@ from dep.train.data import AnnotatedTomogram
 from dep.train.history import History
 from dep.train.intake import TrainingData
 from dep.train.learner import Learner
-from dep.train.metrics_file import MetricsFile, Progress, read_metrics
+from dep.train.metrics_file import Progress, read_metrics
 from dep.train.overlay import draw_overlay
+from dep.train.records import Records
 from dep.train.remedies import not_finite, remarks
 from dep.train.run_folder import RunFolder, write_bytes
 from dep.train.state import TrainingError, learning_rate
@@ -47,8 +48,8 @@ class Watch(Callback):
         Whether to stop.
     kept
         From `last.ckpt`; empty for a new run.
-    progress
-        Told of every report.
+    records
+        Of what is reported.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Watch(Callback):
         data: TrainingData,
         interruption: Interruption,
         kept: Mapping[str, Any],
-        progress: Callable[[Progress], None] | None,
+        records: Records,
     ) -> None:
         self.learner = learner
         self.run = learner.run
@@ -69,17 +70,15 @@ class Watch(Callback):
         self.history = History()
         if "history" in kept:
             self.history = History.from_dict(kept["history"])
-        self.notes: list[str] = []
         self.tested: list[Validation | None] = []
-        self.progress = progress
+        self.records = records
         self.validating = False
         self._scaler: dict[str, Any] = dict(kept.get("scaler", {}))
         self._trainer: Trainer | None = None
         self._losses: list[Tensor] = []
         self._known: list[float] = list(kept.get("losses", ()))
-        self._first = self._saved = self.run.step
-        self._started = self._reported = self._saved_at = time.perf_counter()
-        self._metrics: MetricsFile | None = None
+        self._saved = self.run.step
+        self._reported = self._saved_at = time.perf_counter()
 
     @property
     def finished(self) -> bool:
@@ -225,15 +224,11 @@ class Watch(Callback):
                 steps=self.run.config.training.steps,
                 loss=sum(self._known) / len(self._known),
                 learning_rate=learning_rate(self.run.step - 1, self.run.config),
-                seconds=now - self._started,
+                seconds=now - self.records.started,
                 seconds_per_step=(now - self._reported) / len(self._known),
                 validation=validation,
             )
-            if self._metrics is None:
-                self._metrics = MetricsFile(self.folder.metrics, self._first)
-            self._metrics.write(report)
-            if self.progress is not None:
-                self.progress(report)
+            self.records.write(report)
         self._known = []
         self._reported = time.perf_counter()
 
@@ -294,7 +289,7 @@ class Watch(Callback):
         self._test()
         losses = column(read_metrics(self.folder.metrics), "loss").tolist()
         for note in remarks(self.run.config, self.history, losses, self.run.step):
-            self.say(note)
+            self.records.say(note, self.run.step)
         self._picture()
 
     def _test(self) -> None:
@@ -308,21 +303,6 @@ class Watch(Callback):
         self.validating = False
         self.tested = [one.scores for one in picked]
 
-    def say(self, note: str) -> None:
-        """Report a remark and keep it for the summary."""
-        self.notes.append(note)
-        if self.progress is not None:
-            seconds = time.perf_counter() - self._started
-            steps = self.run.config.training.steps
-            self.progress(
-                Progress(self.run.step, steps, math.nan, 0.0, seconds, 0.0, None, note)
-            )
-
-    def close(self) -> None:
-        """Close `metrics.csv`."""
-        if self._metrics is not None:
-            self._metrics.close()
-
     def _overlay(self, tomogram: AnnotatedTomogram, picked: Picked) -> None:
         image = draw_overlay(tomogram, picked, self.run.config, self.run.step)
         write_bytes(self.folder.overlay(tomogram.name), image)
@@ -335,13 +315,13 @@ class Watch(Callback):
         config = self.run.config
         if rows:
             write_bytes(self.folder.curves, draw_curves(rows, config.name))
-        seconds = time.perf_counter() - self._started
+        seconds = time.perf_counter() - self.records.started
         self.folder.write_summary(
             {
                 **summary(
                     config, self.history, self.data, rows, self.run.step, self.tested
                 ),
                 "seconds_of_this_run": round(seconds, 1),
-                "notes": self.notes,
+                "notes": self.records.notes,
             }
         )

@@ -1,0 +1,84 @@
+"""Where the reports of a run go: `metrics.csv`, loggers, and whoever listens."""
+
+import math
+import time
+from collections.abc import Callable
+
+from dep.train.config import TrainConfig
+from dep.train.loggers import Loggers
+from dep.train.metrics_file import MetricsFile, Progress
+from dep.train.run_folder import RunFolder
+
+
+class Records:
+    """The records of one run, of which the first process alone writes.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    folder
+        Of the run; there already.
+    step
+        Where the run goes on from.
+    first
+        Whether this is the first process.
+    progress
+        Told of every report and remark.
+
+    Attributes
+    ----------
+    started
+        On the clock `time.perf_counter`.
+    notes
+        All remarks so far.
+
+    Raises
+    ------
+    TrainingError
+        If a logger cannot be opened.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        step: int,
+        first: bool,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.notes: list[str] = []
+        self._path = folder.metrics
+        self._steps = config.training.steps
+        self._step = step
+        self._progress = progress
+        self.started = time.perf_counter()
+        self._metrics: MetricsFile | None = None
+        self._loggers = Loggers(config, folder.path, step) if first else None
+
+    def write(self, report: Progress) -> None:
+        """Record a report; the file is there from the first one on."""
+        if self._metrics is None:
+            self._metrics = MetricsFile(self._path, self._step)
+        self._metrics.write(report)
+        if self._progress is not None:
+            self._progress(report)
+        if self._loggers is not None:
+            for note in self._loggers.write(report):
+                self.say(note, report.step)
+
+    def say(self, note: str, step: int) -> None:
+        """Report a remark and keep it for the summary."""
+        self.notes.append(note)
+        if self._progress is not None:
+            seconds = time.perf_counter() - self.started
+            self._progress(
+                Progress(step, self._steps, math.nan, 0.0, seconds, 0.0, None, note)
+            )
+
+    def close(self, status: str) -> None:
+        """Close all: "success", or "failed"."""
+        if self._metrics is not None:
+            self._metrics.close()
+        if self._loggers is not None:
+            self._loggers.close(status)
