@@ -1,5 +1,6 @@
 """Finds tomograms and the centres annotated in them in a folder."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,9 @@ from dep.train.sources import match_names, same_name, some
 
 TABLES = endings()
 SAME = 0.01  # voxels: files are written with as many digits
+# Below the folder: of a run of copick, of its runs, of its project.
+COPICK_LEVELS = ("", "*/", "*/*/")
+COPICK_TOMOGRAMS, COPICK_PICKS = "VoxelSpacing*/*.zarr", "Picks"
 ONLY = "particle"  # what a class is called that has no name
 
 
@@ -93,7 +97,8 @@ def discover(folder: Path) -> Found:
 
     A file of centres belongs to a tomogram when it names it, or when its own name
     starts with the tomogram's; what then follows is the class of its rows, if the file
-    has none (``TS_01_ribosome.coords``).
+    has none (``TS_01_ribosome.coords``). Projects of copick are taken as they lie, with
+    all picks of a run; of several kinds of tomograms the one that most runs have.
 
     Raises
     ------
@@ -110,13 +115,18 @@ def discover(folder: Path) -> Found:
         if not path.name.startswith(".")
     )
     found = Found()
-    headers = _headers(tomograms_among(files), found)
+    project = _copick(folder, found)
+    files = [path for path in files if path.parent.name != COPICK_PICKS]
+    headers = _headers(project or tomograms_among(files), found)
     if not headers:
         msg = f"{folder}: no tomograms ({' '.join(TOMOGRAM_SUFFIXES)}) in this folder"
         raise ConfigError("\n  ".join([msg, *found.remarks]))
     for path in files:
         if path.is_file() and may_hold_coordinates(path):
             _attach(path, headers, found)
+    for run in {path.parent.parent: None for path in project}:
+        if (run / COPICK_PICKS).is_dir():
+            _attach(run / COPICK_PICKS, headers, found)
     if not found.annotations:
         msg = (
             f"{folder}: {len(headers)} tomograms, and no coordinates "
@@ -130,6 +140,30 @@ def discover(folder: Path) -> Found:
             f"no coordinates for {some([path.name for path in without])}"
         )
     return found
+
+
+def _copick(folder: Path, found: Found) -> list[Path]:
+    """Return one tomogram of each run of a copick project; none where it is none."""
+    every = sorted(
+        path
+        for level in COPICK_LEVELS
+        for path in folder.glob(level + COPICK_TOMOGRAMS)
+    )
+    kinds = Counter((path.parent.name, path.name) for path in every)
+    runs: dict[Path, list[Path]] = {}
+    for path in every:
+        runs.setdefault(path.parent.parent, []).append(path)
+    left: Counter[tuple[str, str]] = Counter()
+    chosen = []
+    for paths in runs.values():
+        best = max(paths, key=lambda path: kinds[path.parent.name, path.name])
+        chosen.append(best)
+        left.update((p.parent.name, p.name) for p in paths if p is not best)
+    for (spacing, name), many in sorted(left.items()):
+        found.remarks.append(
+            f"{spacing}/{name}: left out of {many} runs, which hold another tomogram"
+        )
+    return chosen
 
 
 def _headers(paths: Iterable[Path], found: Found) -> dict[Path, Header]:

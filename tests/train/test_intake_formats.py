@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import h5py
 import mrcfile
@@ -12,13 +13,14 @@ import zarr
 
 from dep.train import load_config, train
 from dep.train.data import PatchSampler
-from dep.train.intake import load_data
+from dep.train.intake import load_data, survey_data
+from dep.train.starter import write_starter
 
 SOURCE = '{ tomogram = "tomo.mrc", coordinates = "tomo.csv" }'
 
 
-def write_zarr(path, levels):
-    """Write levels of voxel sizes 5, 10, ... Å as OME-Zarr 0.4."""
+def write_zarr(path, levels, finest=0.5):
+    """Write levels of voxel sizes `finest` nm, twice that, ... as OME-Zarr 0.4."""
     group = zarr.open_group(path, mode="w", zarr_format=2)
     axes = [{"name": one, "type": "space", "unit": "nanometer"} for one in "zyx"]
     datasets = []
@@ -27,7 +29,7 @@ def write_zarr(path, levels):
             str(number), shape=array.shape, dtype=array.dtype, chunks=(9, 16, 16)
         )
         level[:] = array
-        scale = {"type": "scale", "scale": [0.5 * 2**number] * 3}
+        scale = {"type": "scale", "scale": [finest * 2**number] * 3}
         datasets.append({"path": str(number), "coordinateTransformations": [scale]})
     group.attrs["multiscales"] = [
         {"axes": axes, "datasets": datasets, "version": "0.4"}
@@ -86,19 +88,14 @@ def test_a_batch_is_the_same(run_files, form):
             np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_copick_project_is_trained_on_as_it_lies(run_files):
-    """Tomograms in OME-Zarr, picks in JSON, both in the folders of their run."""
-    folder = run_files.folder
-    names = ("a", "bead", "b")
-    for run in ("TS_1", "TS_2"):
-        array = mrcfile.read(folder / "tomo.mrc")
+def write_project(folder, array, runs=("TS_1", "TS_2")):
+    """Write a copick project: tomograms in OME-Zarr, picks in JSON, by run."""
+    coarser = array[::2, ::2, ::2]
+    for run in runs:
         place = folder / "project/ExperimentRuns" / run
-        write_zarr(
-            place / "VoxelSpacing10.000/wbp.zarr",
-            [array.repeat(2, 0).repeat(2, 1).repeat(2, 2), array],
-        )
+        write_zarr(place / "VoxelSpacing10.000/wbp.zarr", [array, coarser], finest=1.0)
         (place / "Picks").mkdir()
-        for name in names:
+        for name in ("a", "bead", "b"):
             points = [
                 {"location": dict(zip("xyz", (10.0 * k, 120.0, 90.0), strict=True))}
                 for k in (8, 20, 31)
@@ -111,6 +108,15 @@ def test_a_copick_project_is_trained_on_as_it_lies(run_files):
                 "points": points,
             }
             (place / f"Picks/curator_1_{name}.json").write_text(json.dumps(content))
+    return folder / "project"
+
+
+PLACES = [[8, 12, 9], [20, 12, 9], [31, 12, 9]]
+
+
+def test_a_copick_project_is_trained_on_as_it_lies(run_files):
+    folder = run_files.folder
+    write_project(folder, mrcfile.read(folder / "tomo.mrc"))
     new = (
         '{ tomogram = "project/ExperimentRuns/*/VoxelSpacing10.000/wbp.zarr", '
         'coordinates = "project/ExperimentRuns/{name}/Picks" }'
@@ -121,7 +127,30 @@ def test_a_copick_project_is_trained_on_as_it_lies(run_files):
     data = load_data(config)
     assert [one.name for one in data.train] == ["TS_1", "TS_2"]
     assert all(one.voxels.shape == (28, 36, 40) for one in data.train)
-    np.testing.assert_allclose(
-        sorted(data.train[0].xyz.tolist())[::3], [[8, 12, 9], [20, 12, 9], [31, 12, 9]]
-    )
+    np.testing.assert_allclose(sorted(data.train[0].xyz.tolist())[::3], PLACES)
     assert train(config, folder / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("below", "runs"),
+    [("", 2), ("ExperimentRuns", 2), ("ExperimentRuns/TS_1", 1)],
+)
+def test_a_first_configuration_of_a_copick_project(tmp_path, below, runs):
+    array = np.random.default_rng(0).normal(0, 8, (20, 24, 40)).astype(np.float32)
+    project = write_project(tmp_path, array)
+    # Of other kinds there are fewer: one run alone would not know, so it has none.
+    second = project / "ExperimentRuns/TS_2"
+    write_zarr(second / "VoxelSpacing10.000/denoised.zarr", [array], finest=1.0)
+    found, missing = write_starter(
+        project / below, tmp_path / "first.toml", {"a": 100, "b": 120, "bead": 90}
+    )
+    assert not missing
+    assert found.classes == ["a", "b", "bead"]
+    assert [one.parts[-3:-1] for one in map(Path.resolve, found.tomograms)] == [
+        (f"TS_{k}", "VoxelSpacing10.000") for k in range(1, runs + 1)
+    ]
+    assert all(one.name == "wbp.zarr" for one in found.tomograms)
+    assert any("denoised.zarr" in remark for remark in found.remarks) == (runs == 2)
+    assert found.count("bead") == 3 * runs
+    np.testing.assert_allclose(sorted(found.annotations[0].xyz.tolist())[::3], PLACES)
+    survey_data(load_config(tmp_path / "first.toml"))
