@@ -311,6 +311,15 @@ class RunFiles:
     folder: Path
     config: Path
 
+    def rewrite(self, *changes: tuple[str, str]) -> Path:
+        """Change the configuration's text, each of (old, new); return its path."""
+        text = self.config.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        self.config.write_text(text)
+        return self.config
+
 
 @pytest.fixture
 def run_files(tmp_path: Path) -> RunFiles:

@@ -65,40 +65,35 @@ def test_parts_that_do_not_fit_each_other(run_files, old, new, says):
         load_config(run_files.config)
 
 
-def with_text(run_files, *changes):
-    text = run_files.config.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    run_files.config.write_text(text)
-    return load_config(run_files.config)
+def configured(run_files, *changes):
+    return load_config(run_files.rewrite(*changes))
 
 
 def test_each_class_may_have_labels_of_its_own(run_files):
     wide = ("diameter = 90 }", "diameter = 90, label_diameter = 9 }")
-    config = with_text(run_files, wide)
+    config = configured(run_files, wide)
     assert config.label_diameters == (5, 5, 9)
     card = make_card(config)
     assert (card.label_diameter, card.iterations) == (5, 2)
-    config = with_text(run_files, ("t_dist = 4", 't_dist = 4\nassembly = "per_class"'))
+    config = configured(run_files, ("t_dist = 4", 't_dist = 4\nassembly = "per_class"'))
     assert make_card(config).iterations == (2, 4)  # the bead is not reported
     with pytest.raises(ConfigError, match=r"label_diameter 11 is wider.*class b \(9"):
-        with_text(run_files, ("label_diameter = 9", "label_diameter = 11"))
+        configured(run_files, ("label_diameter = 9", "label_diameter = 11"))
     with pytest.raises(ConfigError, match=r"classes\.2\.label_diameter.*odd.*8"):
-        with_text(run_files, ("label_diameter = 11", "label_diameter = 8"))
+        configured(run_files, ("label_diameter = 11", "label_diameter = 8"))
 
 
 def test_the_distance_of_picks_is_the_published_tools(run_files):
     """Half the smallest reported particle, rounded down, plus 1: of 6 voxels, 4."""
-    config = with_text(run_files, ("t_dist = 4\n", ""))
+    config = configured(run_files, ("t_dist = 4\n", ""))
     assert config.t_dist == make_card(config).t_dist == 4
-    config = with_text(run_files, ("diameter = 60", "diameter = 99"))
+    config = configured(run_files, ("diameter = 60", "diameter = 99"))
     assert config.t_dist == 9 // 2 + 1
 
 
 def test_a_diameter_to_be_filled_in_is_asked_for(run_files):
     with pytest.raises(ConfigError, match=r"classes\.0\.diameter.*in Å.*fill it in"):
-        with_text(run_files, ("diameter = 60", 'diameter = "?"'))
+        configured(run_files, ("diameter = 60", 'diameter = "?"'))
 
 
 def test_what_older_checkpoints_hold_is_read(run_files):
