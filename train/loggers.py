@@ -98,13 +98,18 @@ class Loggers:
                 )
         return remarks
 
-    def close(self, status: str = "failed") -> None:
-        """Close all: "success", or "failed", as Lightning calls it."""
-        for logger in self._open.values():
-            logger.finalize(status)
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish(exit_code=int(status != "success"))
+    def close(self, status: str = "failed") -> Sequence[str]:
+        """Close all: "success", or "failed", as Lightning calls it; return remarks."""
+        remarks = []
+        for name, logger in self._open.items():
+            try:
+                logger.finalize(status)
+                if isinstance(logger, WandbLogger):
+                    logger.experiment.finish(exit_code=int(status != "success"))
+            except Exception as error:  # noqa: BLE001 - whatever others' code raises
+                remarks.append(f"{name} could not be closed: {error}")
         self._open.clear()
+        return remarks
 
 
 def measures(report: Progress) -> dict[str, float]:

@@ -61,6 +61,7 @@ class Records:
         if self._metrics is None:
             self._metrics = MetricsFile(self._path, self._step)
         self._metrics.write(report)
+        self._step = report.step
         if self._progress is not None:
             self._progress(report)
         if self._loggers is not None:
@@ -81,4 +82,5 @@ class Records:
         if self._metrics is not None:
             self._metrics.close()
         if self._loggers is not None:
-            self._loggers.close(status)
+            for note in self._loggers.close(status):
+                self.say(note, self._step)

@@ -110,6 +110,20 @@ def test_a_training_outlives_a_logger_that_fails(run_files, tmp_path, monkeypatc
     assert any("no route to host" in note for note in said)
 
 
+def test_one_that_cannot_be_closed_is_told_and_no_more(
+    run_files, tmp_path, monkeypatch
+):
+    real = module.TensorBoardLogger.finalize
+
+    def fail(logger, status):
+        real(logger, status)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.TensorBoardLogger, "finalize", fail)
+    logs = Loggers(with_loggers(run_files, "tensorboard"), tmp_path, 0)
+    assert "No space left" in " ".join(logs.close("success"))
+
+
 def test_an_unknown_logger_is_a_fault_of_the_configuration(run_files):
     text = run_files.config.read_text()
     run_files.config.write_text(
