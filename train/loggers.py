@@ -39,7 +39,7 @@ def check_loggers(config: TrainConfig) -> None:
     ]
     if missing:
         msg = (
-            f"training.loggers: {' and '.join(missing)} not installed here; pip "
+            f"training.loggers names {' and '.join(missing)}, not installed here; pip "
             f"install {' '.join(missing)}, or leave it out (metrics.csv and "
             "curves.png are always written)"
         )

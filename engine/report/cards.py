@@ -92,8 +92,11 @@ def _stage(index: int, one: Found, figure: Figure) -> Html:
         *pictures,
         tag("svg", viewBox=f"0 0 {width} {height}", aria_hidden="true"),
         bar,
-        tag("div", class_="tip", hidden=True),
+        tag("div", class_="tip", role="status", hidden=True),
         class_="stage",
+        tabindex="0",
+        role="group",
+        aria_label=f"Picks in {one.run.name}: arrow keys go from one to the next",
         style=f"--w:{width};--h:{height}",
     )
     if len(figure.z) == 1:

@@ -109,7 +109,7 @@
       svg: card.querySelector(".stage svg"),
       tip: card.querySelector(".tip"),
       at: slider ? Number(slider.value) : 0,
-      seen: false, stale: true, drawn: [],
+      seen: false, stale: true, drawn: [], told: -1,
     };
   });
   const draw = (view) => {
@@ -143,6 +143,8 @@
     });
     view.svg.replaceChildren(...nodes);
     view.stage.dataset.circles = view.drawn.length;
+    view.told = -1;
+    view.tip.hidden = true;
     view.stale = false;
   };
   const redraw = () => {
@@ -158,21 +160,15 @@
     const words = `${view.one.z[view.at]} of ${view.one.size[2]}`;
     view.card.querySelector(".depth output").textContent = words;
     view.slider.setAttribute("aria-valuetext", `z = ${words}`);
-    view.tip.hidden = true;
     draw(view);
   };
-  const point_at = (view, event) => {
-    const box = view.svg.getBoundingClientRect();
-    const scale = view.one.size[0] / box.width;
-    const x = (event.clientX - box.left) * scale;
-    const y = (event.clientY - box.top) * scale;
-    let best = null;
-    for (const one of view.drawn) {
-      const away = Math.hypot(one.x - x, one.y - y);
-      if (away <= one.r + 1 && (!best || away < best.away)) best = { ...one, away };
-    }
+  // Says what a pick is, beside its circle; null: nothing.
+  const tell = (view, best) => {
+    view.told = best ? view.drawn.indexOf(best) : -1;
     view.tip.hidden = !best;
     if (!best) return;
+    const box = view.svg.getBoundingClientRect();
+    const scale = view.one.size[0] / box.width;
     const place = best.place.map((value) => Math.round(value / TENTHS)).join(", ");
     view.tip.textContent = `${data.classes[best.c].name} · score ${(best.score / SCORES).toFixed(3)} · x, y, z ${place}`;
     const left = Math.min(best.x / scale - view.tip.offsetWidth / 2, box.width - view.tip.offsetWidth - 6);
@@ -181,11 +177,36 @@
     view.tip.style.left = `${Math.max(6, left)}px`;
     view.tip.style.top = `${above > 4 ? above : below}px`;
   };
+  const point_at = (view, event) => {
+    const box = view.svg.getBoundingClientRect();
+    const scale = view.one.size[0] / box.width;
+    const x = (event.clientX - box.left) * scale;
+    const y = (event.clientY - box.top) * scale;
+    let best = null;
+    let least = Infinity;
+    for (const one of view.drawn) {
+      const away = Math.hypot(one.x - x, one.y - y);
+      if (away <= one.r + 1 && away < least) [best, least] = [one, away];
+    }
+    tell(view, best);
+  };
+  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  const step_on = (view, event) => {
+    const step = steps[event.key];
+    const many = view.drawn.length;
+    if (event.key === "Escape") tell(view, null);
+    if (!step || !many || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault(); // the page would scroll
+    const from = view.told < 0 && step < 0 ? 0 : view.told;
+    tell(view, view.drawn[(from + step + many) % many]);
+  };
   for (const view of views) {
     if (view.slider) view.slider.addEventListener("input", () => turn(view));
     view.stage.addEventListener("pointermove", (event) => point_at(view, event));
     view.stage.addEventListener("pointerdown", (event) => point_at(view, event));
-    view.stage.addEventListener("pointerleave", () => { view.tip.hidden = true; });
+    view.stage.addEventListener("pointerleave", () => tell(view, null));
+    view.stage.addEventListener("blur", () => tell(view, null));
+    view.stage.addEventListener("keydown", (event) => step_on(view, event));
   }
   // Only what is on the screen is drawn at once: a page may hold hundreds.
   if ("IntersectionObserver" in window) {

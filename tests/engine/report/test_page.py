@@ -201,6 +201,28 @@ def test_circles_lie_where_the_picks_are_with_the_radius_of_the_cut(visit, make_
     assert page.inner_text(".tip") == "big \u00b7 score 0.900 \u00b7 x, y, z 30, 20, 18"
 
 
+def test_arrow_keys_go_from_pick_to_pick(visit, make_run):
+    run = make_run()
+    places = [(30, 20, 12), (50, 20, 12), (20, 40, 12)]
+    run.add("TS_01", picks=(places, [2, 1, 2], [0.9, 0.8, 0.7]))
+    page = visit(write_report(run.write(), count=1))
+    stage, tip = page.locator(".stage"), page.locator(".tip")
+
+    def press(key):
+        page.keyboard.press(key)
+        return tip.inner_text().rsplit("z ")[-1] if tip.is_visible() else None
+
+    stage.focus()
+    seen = [press(key) for key in ("ArrowRight", "ArrowDown", "ArrowRight")]
+    assert sorted(seen) == ["20, 40, 12", "30, 20, 12", "50, 20, 12"]
+    assert press("ArrowRight") == seen[0]
+    assert press("ArrowLeft") == seen[2]
+    assert press("Escape") is None
+    assert press("ArrowUp") == seen[2]  # from the end
+    stage.blur()
+    assert tip.is_hidden()
+
+
 def test_columns_sort_and_what_was_not_picked_stays_last(visit, made):
     page = visit(made[1])
 
