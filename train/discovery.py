@@ -116,17 +116,21 @@ def discover(folder: Path) -> Found:
     )
     found = Found()
     project = _copick(folder, found)
-    files = [path for path in files if path.parent.name != COPICK_PICKS]
-    headers = _headers(project or tomograms_among(files), found)
+    picks = {path.parent.parent / COPICK_PICKS: None for path in project}
+    files = [
+        path
+        for path in files
+        if not path.match(COPICK_TOMOGRAMS) and path.parent not in picks
+    ]
+    headers = _headers([*project, *tomograms_among(files)], found)
     if not headers:
         msg = f"{folder}: no tomograms ({' '.join(TOMOGRAM_SUFFIXES)}) in this folder"
         raise ConfigError("\n  ".join([msg, *found.remarks]))
     for path in files:
         if path.is_file() and may_hold_coordinates(path):
             _attach(path, headers, found)
-    for run in {path.parent.parent: None for path in project}:
-        if (run / COPICK_PICKS).is_dir():
-            _attach(run / COPICK_PICKS, headers, found)
+    for path in filter(Path.is_dir, picks):
+        _attach(path, headers, found)
     if not found.annotations:
         msg = (
             f"{folder}: {len(headers)} tomograms, and no coordinates "

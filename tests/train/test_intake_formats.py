@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ import zarr
 
 from dep.train import load_config, train
 from dep.train.data import PatchSampler
+from dep.train.discovery import discover
 from dep.train.intake import load_data, survey_data
 from dep.train.starter import write_starter
 
@@ -154,3 +156,14 @@ def test_a_first_configuration_of_a_copick_project(tmp_path, below, runs):
     assert found.count("bead") == 3 * runs
     np.testing.assert_allclose(sorted(found.annotations[0].xyz.tolist())[::3], PLACES)
     survey_data(load_config(tmp_path / "first.toml"))
+
+
+def test_what_lies_beside_a_copick_project_counts_too(run_files, tmp_path):
+    folder = run_files.folder
+    array = mrcfile.read(folder / "tomo.mrc").astype(np.float32)
+    project = write_project(tmp_path, array, runs=("TS_1",))
+    (project / "Picks").mkdir()
+    shutil.copy(folder / "tomo.mrc", project / "tomo.mrc")
+    shutil.copy(folder / "tomo.csv", project / "Picks/tomo.csv")
+    found = discover(project)
+    assert sorted(one.name for one in found.tomograms) == ["tomo.mrc", "wbp.zarr"]
