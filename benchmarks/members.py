@@ -95,6 +95,7 @@ def main() -> None:
         for turn in range(options.rounds + 1):
             for name, picker in pickers.items():
                 found = stats_of(picker.pick(tomogram))
+                sys.stderr.write(f"{turn} {name}: {found.total:.1f} s\n")
                 if turn:  # the first warms up
                     stats[name].append(found)
         rows = {
