@@ -164,7 +164,7 @@ STUDIES = {
                     timed_as="published-fp32",
                     seeds=(0, 1, 2),
                 ),
-                _member("standard", {}, "standard"),
+                _member("standard", {}, "standard", seeds=(0, 1, 2)),
                 _member(
                     "full resolution",
                     {"network.stem_stride": 1, "network.widths": [16, 32, 48, 64]},
@@ -176,6 +176,7 @@ STUDIES = {
                     "interpolated head",
                     {"network.head": "interpolated"},
                     "interpolated",
+                    seeds=(0, 1, 2),
                 ),
                 _member("wide", {"network.widths": [48, 96, 144, 192]}, "wide"),
             ),
