@@ -71,7 +71,7 @@ class Loggers:
         self._open: dict[LoggerName, Logger] = {}
         for name in config.training.loggers:
             try:
-                logger = _MAKE[name](config, folder, step)
+                logger = self._open[name] = _MAKE[name](config, folder, step)
                 # Opened now, and not with the first report: what keeps it from
                 # working shows before the training starts.
                 logger.log_hyperparams(config_values(config))
@@ -83,7 +83,6 @@ class Loggers:
                     "leave it out"
                 )
                 raise TrainingError(msg) from error
-            self._open[name] = logger
 
     def write(self, report: Progress) -> Sequence[str]:
         """Hand a report on; return remarks about loggers that were dropped."""
@@ -92,24 +91,25 @@ class Loggers:
             try:
                 logger.log_metrics(measures(report), step=report.step)
             except Exception as error:  # noqa: BLE001 - whatever others' code raises
-                del self._open[name]
                 remarks.append(
                     f"{name} failed at step {report.step}, and is told no more: {error}"
                 )
+                remarks += self._close(name, "failed")
         return remarks
 
     def close(self, status: str = "failed") -> Sequence[str]:
         """Close all: "success", or "failed", as Lightning calls it; return remarks."""
-        remarks = []
-        for name, logger in self._open.items():
-            try:
-                logger.finalize(status)
-                if isinstance(logger, WandbLogger):
-                    logger.experiment.finish(exit_code=int(status != "success"))
-            except Exception as error:  # noqa: BLE001 - whatever others' code raises
-                remarks.append(f"{name} could not be closed: {error}")
-        self._open.clear()
-        return remarks
+        return [note for name in list(self._open) for note in self._close(name, status)]
+
+    def _close(self, name: LoggerName, status: str) -> list[str]:
+        logger = self._open.pop(name)
+        try:
+            logger.finalize(status)
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish(exit_code=int(status != "success"))
+        except Exception as error:  # noqa: BLE001 - whatever others' code raises
+            return [f"{name} could not be closed: {error}"]
+        return []
 
 
 def measures(report: Progress) -> dict[str, float]:
@@ -143,7 +143,7 @@ def _wandb(config: TrainConfig, folder: Path, step: int) -> Logger:
     kept = place / "run_id.txt"
     if not step or not kept.exists():
         kept.write_text(secrets.token_hex(4) + "\n", encoding="utf-8")
-    return WandbLogger(
+    logger = WandbLogger(
         name=config.name,
         project=os.environ.get("WANDB_PROJECT", PROJECT),
         save_dir=folder,
@@ -152,6 +152,9 @@ def _wandb(config: TrainConfig, folder: Path, step: int) -> Logger:
         # Its words would go between ours, and it would copy ours to its server.
         settings=wandb.Settings(silent=True, console="off"),
     )
+    # What cannot begin is not there to be closed, which would begin it again.
+    _ = logger.experiment
+    return logger
 
 
 _MAKE = {"tensorboard": _tensorboard, "wandb": _wandb}

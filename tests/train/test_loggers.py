@@ -97,7 +97,14 @@ def test_a_training_outlives_a_logger_that_fails(run_files, tmp_path, monkeypatc
         msg = "no route to host"
         raise ConnectionError(msg)
 
+    real, closed = module.TensorBoardLogger.finalize, []
+
+    def close(logger, status):
+        closed.append(status)
+        real(logger, status)
+
     monkeypatch.setattr(module.TensorBoardLogger, "log_metrics", fail)
+    monkeypatch.setattr(module.TensorBoardLogger, "finalize", close)
     said = []
     path = train(
         with_loggers(run_files, "tensorboard"),
@@ -106,6 +113,7 @@ def test_a_training_outlives_a_logger_that_fails(run_files, tmp_path, monkeypatc
     )
     assert path.exists()
     assert len(told) == 1
+    assert closed == ["failed"]  # at once, and once
     assert any("tensorboard failed at step" in note for note in said)
     assert any("no route to host" in note for note in said)
 
