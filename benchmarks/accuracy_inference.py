@@ -44,6 +44,7 @@ def main() -> None:
         (f"as it is (margin {card.margin}, {card.assembly})", card.margin, settings),
         ("margin 0", 0, settings),
         ("margin 6", 6, settings),
+        ("margin 12", 12, settings),
         ("margin 16", 16, settings),
         ("no deduplication", card.margin, replace(settings, t_dist=0.0)),
         (f"{other} peaks", card.margin, replace(settings, assembly=other)),
