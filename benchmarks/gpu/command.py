@@ -38,10 +38,7 @@ def main(words: Sequence[str] | None = None, parts: tuple[Part, ...] = PARTS) ->
         chosen = choose(options.only, parts)
         out = options.out or _default_out()
         out.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (options.wheels, options.models):
-            if folder is not None and not folder.is_dir():
-                message = f"{folder}: is not a folder"
-                raise ValueError(message)  # noqa: TRY301 - one place says it
+        wheels, models = (_folder(one) for one in (options.wheels, options.models))
     except (ValueError, OSError) as error:
         sys.stderr.write(f"gpu_check: {error}\n")
         return WRONG_USE
@@ -68,8 +65,8 @@ def main(words: Sequence[str] | None = None, parts: tuple[Part, ...] = PARTS) ->
         place = schedule.Place(
             ROOT,
             scratch,
-            checkout.prepare(ROOT, scratch, options.wheels, document["setup"]),
-            options.models,
+            checkout.prepare(ROOT, scratch, wheels, document["setup"]),
+            models,
         )
         deadline = began + options.budget
         schedule.run(chosen, place, deadline, document["parts"], changed)
@@ -126,6 +123,16 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
         help=".onnx and .plan files with their cards, to be timed as well",
     )
     return parser.parse_args(words)
+
+
+def _folder(named: Path | None) -> Path | None:
+    """Give a folder's path from the root: parts run in folders of their own."""
+    if named is None:
+        return None
+    if not named.is_dir():
+        message = f"{named}: is not a folder"
+        raise ValueError(message)
+    return named.resolve()
 
 
 def _default_out() -> Path:
