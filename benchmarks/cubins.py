@@ -21,8 +21,8 @@ from typing import Any
 from dep.kernels.cuda.device import SOURCES, kernel_files
 
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
-# Those of cupy_device.py.
-FLAGS = ("-std=c++17", "--fmad=false", f"-I{SOURCES}")
+# Those of cupy_device.py, and what CuPy adds.
+FLAGS = ("-std=c++17", "--fmad=false", f"-I{SOURCES}", "-ftz=true")
 RESULTS = Path(__file__).resolve().parent / "results" / "cubins.json"
 _ENTRY = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\d+)a?'")
 _SPILL = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+)")
@@ -71,6 +71,7 @@ def by_nvrtc(path: Path, architecture: str) -> dict[str, dict[str, int]]:
         arch=f"sm_{architecture}",
         std="c++17",
         fma=False,
+        ftz=True,
         include_path=str(SOURCES),
     )
     code = path.read_text(encoding="utf-8")

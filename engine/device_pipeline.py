@@ -17,6 +17,8 @@ from dep.engine.settings import PickSettings
 from dep.engine.tiles import Tile, TilePlan
 from dep.engine.volume import PlaneSource
 
+FILLERS = 4  # threads that fill a batch's tiles
+
 
 def stream_on_device(
     source: PlaneSource,
@@ -90,7 +92,6 @@ def _stream(
     check: Check,
 ) -> Streamed:
     groups = _groups(list(plan), runtime.batch)
-    reader = TileReader(source, normalise, plan)
     done, host = 0, 0.0
 
     def fill(number: int) -> None:
@@ -102,7 +103,12 @@ def _stream(
             message = f"{source.label}: not enough memory to read it"
             raise TomogramError(message) from error
 
-    with ThreadPoolExecutor(1, "dep-read") as reading, _at_rest(runtime):
+    with (
+        ThreadPoolExecutor(max(1, min(FILLERS, runtime.threads)), "dep-fill") as filling,
+        ThreadPoolExecutor(1, "dep-read") as reading,
+        _at_rest(runtime),
+    ):
+        reader = TileReader(source, normalise, plan, filling)
         slab = DeviceSlab(
             runtime.gpu, plan, settings, background=background, kind=runtime.scores
         )
@@ -110,10 +116,12 @@ def _stream(
         for number, group in enumerate(groups):
             result_of(read, check)
             check()  # a batch takes milliseconds: often enough
-            start = perf_counter()
-            scores = runtime.submit(number, len(group))
+            # Before the device is told of this batch, which takes the host's time too:
+            # the buffer of the next is free once the batch before this was copied.
             if number + 1 < len(groups):
                 read = reading.submit(fill, number + 1)
+            start = perf_counter()
+            scores = runtime.submit(number, len(group))
             slab.collect()  # of the layer before: the device is busy again
             slab.add(group, scores)
             host += perf_counter() - start

@@ -1,9 +1,11 @@
 """Stream a tomogram through a network: read, compute and assemble at the same time."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,28 +36,57 @@ class Streamed:
     warnings: tuple[str, ...] = ()
 
 
-PLANES = 16  # read at once
+PLANES = 16  # normalised at once
+Voxels = NDArray[Any]
 
 
 class TileReader:
-    """Fills batches with normalised tiles; beyond the tomogram they are 0, its mean."""
+    """Fills batches with normalised tiles; beyond the tomogram they are 0, its mean.
+
+    Parameters
+    ----------
+    source, normalise, plan
+        As in `stream`.
+    helpers : Executor, optional
+        Tiles of a batch that lie in the same planes are filled at the same time there.
+        One thread fills 3.5 MB of tile in a millisecond or more, as long as a GPU takes
+        to compute it.
+    """
 
     def __init__(
-        self, source: PlaneSource, normalise: Normaliser, plan: TilePlan
+        self,
+        source: PlaneSource,
+        normalise: Normaliser,
+        plan: TilePlan,
+        helpers: Executor | None = None,
     ) -> None:
         self._source = source
         self._normalise = normalise
         self._plan = plan
+        self._map = map if helpers is None else helpers.map
         self.seconds = 0.0
 
     def fill(self, tiles: Sequence[Tile], batch: NDArray[np.float32]) -> None:
         """Write tiles into `batch` (b, 1, z, y, x)."""
         start = perf_counter()
-        for tile, out in zip(tiles, batch, strict=False):
-            self._fill_one(tile, out[0])
+        numbered = enumerate(tiles)
+        for (first, last), run in groupby(numbered, lambda one: self._extent(one[1])):
+            planes = self._source.read(first, last)
+
+            def fill_one(one: tuple[int, Tile], planes: Voxels = planes) -> None:
+                number, tile = one
+                self._fill_one(tile, planes, batch[number, 0])
+
+            for _ in self._map(fill_one, run):
+                pass
         self.seconds += perf_counter() - start
 
-    def _fill_one(self, tile: Tile, out: NDArray[np.float32]) -> None:
+    def _extent(self, tile: Tile) -> tuple[int, int]:
+        """Give the planes that a tile needs, from the first to before the last."""
+        first = tile.origin[0]
+        return max(0, first), min(self._plan.shape[0], first + self._plan.tile[0])
+
+    def _fill_one(self, tile: Tile, planes: Voxels, out: NDArray[np.float32]) -> None:
         edges, shape = self._plan.tile, self._plan.shape
         low = [max(0, begin) for begin in tile.origin]
         high = [
@@ -68,7 +99,6 @@ class TileReader:
         )
         if (z.stop - z.start, y.stop - y.start, x.stop - x.start) != edges:
             out.fill(0)
-        planes = self._source.read(low[0], high[0])
         for first in range(0, len(planes), PLANES):
             part = planes[first : first + PLANES, low[1] : high[1], low[2] : high[2]]
             begin = z.start + first

@@ -1,7 +1,9 @@
 """Every kernel compiles for every architecture, within registers and shared memory."""
 
 import importlib.util
+import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -30,6 +32,35 @@ def test_all_kernels_compile_for_all_architectures(cubins):
                 assert 0 < numbers["registers"] <= 128
                 assert numbers["spilled_bytes"] == 0
                 assert numbers["shared_bytes"] <= 48 << 10
+
+
+def test_denormals_count_though_cupy_flushes_them(cubins, tmp_path):
+    """Comparisons and conversions of floats whose result is to be exact are told so."""
+    if not shutil.which("nvcc"):
+        pytest.skip("needs nvcc")
+    assert "-ftz=true" in cubins.FLAGS
+    flushing = {}
+    for path in sorted(set(kernel_files().values())):
+        out = tmp_path / f"{path.stem}.ptx"
+        command = ["nvcc", *cubins.FLAGS, "-arch=sm_90", "-ptx", "-o", out, path]
+        subprocess.run(command, check=True, capture_output=True)
+        text = out.read_text()
+        found = re.findall(r"(?:setp|cvt)\.\S*ftz\S*", text)
+        flushing[path.stem] = set(found)
+        if path.stem == "assemble":
+            assert text.count("setp.gt.f32") > 20
+    assert flushing == {
+        # Of the softmax, the sigmoid and the last rounding, where a denormal is as 0.
+        "assemble": {
+            "cvt.ftz.sat.f32.f32",
+            "cvt.rzi.ftz.u32.f32",
+            "setp.leu.ftz.f32",
+            "setp.lt.ftz.f32",
+        },
+        "deduplicate": set(),
+        # Scores and coordinates in voxels: ratios of integers, none of them that small.
+        "nms": {"cvt.rn.ftz.f32.f64"},
+    }
 
 
 def test_a_kernel_that_does_not_compile_is_told(cubins, tmp_path):

@@ -116,7 +116,7 @@ __device__ void assemble(const typename K::item *scores, int channels, int edge,
                 weigh(c[i], p[i]);
             if (k < background)
                 c[i].background = p[i];
-            else if (p[i] > c[i].best) {  // false for NaN; the first of equals stays
+            else if (above(p[i], c[i].best)) {  // false for NaN; the first of equals stays
                 c[i].best = p[i];
                 c[i].label = k + 1 - background;
             }
@@ -138,8 +138,8 @@ __device__ void assemble(const typename K::item *scores, int channels, int edge,
             of_background = 1.0f / (1.0f + expf(-of_background));
         }
         int label = c[i].label;
-        if (by_background ? !(1.0f - of_background > t_seg)
-                          : !probabilities && !(best > t_seg))
+        if (by_background ? !above(1.0f - of_background, t_seg)
+                          : !probabilities && !above(best, t_seg))
             label = 0;
         best = best < 1.0f ? best : 1.0f;
         best = best > 0.0f ? best : 0.0f;

@@ -48,9 +48,12 @@ __device__ inline bool better(const points &p, int a, int b)
 {
     if (p.score[a] != p.score[b])
         return p.score[a] > p.score[b];
-    for (int axis = 2; axis >= 0; axis--)
-        if (p.xyz[3 * a + axis] != p.xyz[3 * b + axis])
-            return p.xyz[3 * a + axis] < p.xyz[3 * b + axis];
+    for (int axis = 2; axis >= 0; axis--) {
+        const double of_a = widened(p.xyz[3 * a + axis]);
+        const double of_b = widened(p.xyz[3 * b + axis]);
+        if (of_a != of_b)
+            return of_a < of_b;
+    }
     if (p.class_id[a] != p.class_id[b])
         return p.class_id[a] < p.class_id[b];
     return a < b;
@@ -58,8 +61,8 @@ __device__ inline bool better(const points &p, int a, int b)
 
 __device__ inline bool near(const float *a, const float *b, double t2)
 {
-    const double dx = (double)a[0] - (double)b[0], dy = (double)a[1] - (double)b[1];
-    const double dz = (double)a[2] - (double)b[2];
+    const double dx = widened(a[0]) - widened(b[0]), dy = widened(a[1]) - widened(b[1]);
+    const double dz = widened(a[2]) - widened(b[2]);
     return dx * dx + dy * dy + dz * dz < t2;
 }
 
@@ -71,8 +74,9 @@ dedup_insert(const float *xyz, const int *class_id, int n, double t_dist, int *f
     if (i >= n)
         return;
     const float *p = xyz + 3 * i;
-    const u32 bucket = bucket_of(cell_of(p[0], t_dist), cell_of(p[1], t_dist),
-                                 cell_of(p[2], t_dist), class_id[i], mask);
+    const u32 bucket = bucket_of(cell_of(widened(p[0]), t_dist),
+                                 cell_of(widened(p[1]), t_dist),
+                                 cell_of(widened(p[2]), t_dist), class_id[i], mask);
     next[i] = atomicExch(&first[bucket], i);
 }
 
@@ -88,12 +92,12 @@ dedup_round(const float *xyz, const double *score, const int *class_id, int n,
     const double t2 = t_dist * t_dist;
     cell low, high;
     // Rounding is monotone: |a - b| < t_dist puts b's cell between these two.
-    low.x = cell_of((double)xyz[3 * i] - t_dist, t_dist);
-    low.y = cell_of((double)xyz[3 * i + 1] - t_dist, t_dist);
-    low.z = cell_of((double)xyz[3 * i + 2] - t_dist, t_dist);
-    high.x = cell_of((double)xyz[3 * i] + t_dist, t_dist);
-    high.y = cell_of((double)xyz[3 * i + 1] + t_dist, t_dist);
-    high.z = cell_of((double)xyz[3 * i + 2] + t_dist, t_dist);
+    low.x = cell_of(widened(xyz[3 * i]) - t_dist, t_dist);
+    low.y = cell_of(widened(xyz[3 * i + 1]) - t_dist, t_dist);
+    low.z = cell_of(widened(xyz[3 * i + 2]) - t_dist, t_dist);
+    high.x = cell_of(widened(xyz[3 * i]) + t_dist, t_dist);
+    high.y = cell_of(widened(xyz[3 * i + 1]) + t_dist, t_dist);
+    high.z = cell_of(widened(xyz[3 * i + 2]) + t_dist, t_dist);
     bool waits = false;
     for (i64 z = low.z; z <= high.z; z++)
         for (i64 y = low.y; y <= high.y; y++)
