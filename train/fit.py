@@ -217,8 +217,7 @@ def _run(watch: Watch, trainer: Trainer, cut: Callable[[int], Crop]) -> None:
             watch.catch_up()
         if watch.finished:
             return
-        pin = run.device.type == "cuda"
-        batches = Batches(cut, run.step, steps, pin=pin)
+        batches = Batches(cut, run.step, steps, run.device.type)
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):
             trainer.fit(watch.learner, train_dataloaders=batches)
     except SystemExit as stop:

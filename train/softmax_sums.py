@@ -79,8 +79,7 @@ class _SoftmaxSums(torch.autograd.Function):
             squares = (p * counted.unsqueeze(1)).square_().sum((0, 2))
         else:
             squares = p.square().sum((0, 2))
-        overlap = logits.new_zeros(logits.shape[1])
-        overlap.index_add_(0, target.flatten(), target_p.flatten())
+        overlap = _by_label(target_p, target, logits.shape[1])
 
         # Among the particles' classes alone, from their logits: a quotient of
         # probabilities would be 0 / 0 where background is certain.
@@ -133,3 +132,26 @@ class _SoftmaxSums(torch.autograd.Function):
         inner.scatter_add_(0, label, inner.new_full((), -1).expand_as(label))
         among[tuple(where)] += class_entropy * inner.T
         return g, None, None
+
+
+def _by_label(values: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Sum values (b, v) over the voxels of each label: (classes,)."""
+    summed = _summed_in_place if values.is_cuda else _summed_in_turn
+    return summed(values, target, classes)
+
+
+def _summed_in_turn(values: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Add each value to its label's sum."""
+    sums = values.new_zeros(classes)
+    return sums.index_add_(0, target.flatten(), values.flatten())
+
+
+def _summed_in_place(values: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Write out a volume for each label and sum it.
+
+    On a GPU the values of a label would otherwise queue for one address, in an order
+    that changes from run to run.
+    """
+    spread = values.new_zeros((len(values), classes, values.shape[1]))
+    spread.scatter_(1, target.unsqueeze(1), values.unsqueeze(1))
+    return spread.sum((0, 2))

@@ -252,7 +252,7 @@ def test_the_average_follows_all_weights_and_statistics(run_files):
                 expected[key] = decay * expected[key] + (1 - decay) * new
             else:
                 expected[key] = new.clone()
-    for key, value in run.average.state_dict().items():
+    for key, value in run.shipped()["state_dict"].items():
         torch.testing.assert_close(value, expected[key], msg=key)
 
 

@@ -5,7 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dep.train.softmax_sums import Sums, softmax_sums
+from dep.train.softmax_sums import (
+    Sums,
+    _summed_in_place,
+    _summed_in_turn,
+    softmax_sums,
+)
 
 
 def written_out(logits, target, counted):
@@ -104,3 +109,19 @@ def test_sums_that_are_not_used_add_nothing_to_the_gradient():
     softmax_sums(logits, target, None).class_entropy.backward()
     assert not logits.grad[:, 0].any()  # background's logit plays no part in it
     assert not logits.grad.movedim(1, -1)[target == 0].any()
+
+
+@given(
+    classes=st.integers(1, 6),
+    batch=st.integers(1, 3),
+    voxels=st.integers(0, 40),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_gpu_sums_by_label_what_a_processor_does(classes, batch, voxels, seed):
+    draws = torch.Generator().manual_seed(seed)
+    values = torch.randint(-9, 9, (batch, voxels), generator=draws).double()
+    target = torch.randint(classes, (batch, voxels), generator=draws)
+    one, other = (
+        way(values, target, classes) for way in (_summed_in_turn, _summed_in_place)
+    )
+    assert torch.equal(one, other)
