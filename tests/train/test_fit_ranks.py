@@ -27,7 +27,7 @@ from dep.train.watch import Watch, dist
 import torch
 conclude = Watch.conclude
 def keep(self):
-    state = [self.run.network.state_dict(), self.run.average.state_dict()]
+    state = [self.run.network.state_dict(), self.run.shipped()["state_dict"]]
     history = self.history.to_dict()
     path = self.folder.path.with_name(f"rank{self.ranks.rank}.pt")
     torch.save([*state, history, dist.get_backend()], path)
