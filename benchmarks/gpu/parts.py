@@ -29,11 +29,13 @@ PARTS = (
     Part("tests", 75, "gpu.device_tests:run"),
     Part("network-torch", 50, "gpu.network_torch:run"),
     Part("pipeline-torch", 45, "gpu.pipeline:with_torch"),
+    Part("training", 50, "gpu.training:run"),
     Part("network-compiled", 30, "gpu.network_torch:compiled"),
     # Here what TensorRT and ONNX Runtime compute is made: it is costly, and only they
     # need it.
     Part("models", 55, "gpu.models:run"),
     Part("network-onnxruntime", 30, "gpu.network_files:with_onnxruntime"),
+    Part("network-onnxruntime-options", 20, "gpu.onnxruntime_options:run"),
     Part("network-tensorrt", 40, "gpu.network_files:with_tensorrt"),
     Part("pipeline-onnxruntime", 30, "gpu.pipeline:with_onnxruntime"),
     Part("pipeline-tensorrt", 30, "gpu.pipeline:with_tensorrt"),

@@ -15,10 +15,12 @@ def gpu(root):
         import gpu.network_files
         import gpu.network_torch
         import gpu.networks
+        import gpu.onnxruntime_options
         import gpu.parts
         import gpu.report
         import gpu.schedule
         import gpu.timing
         import gpu.tomogram
+        import gpu.training
 
         yield gpu

@@ -193,6 +193,7 @@ def test_some_parts_can_be_chosen(gpu):
         "network-torch",
         "network-compiled",
         "network-onnxruntime",
+        "network-onnxruntime-options",
         "network-tensorrt",
     ]
 

@@ -218,3 +218,82 @@ def test_particles_of_the_made_tomogram_do_not_touch(gpu):
     assert made.shape == (40, 48, 48)
     same = tomogram.make((40, 48, 48), np.float32) / tomogram.STEP
     assert np.abs(np.clip(same, -127, 127) - made).max() <= 0.51
+
+
+@pytest.fixture
+def small_training(gpu, tmp_path):
+    """A context, and a training on a processor that takes seconds."""
+    pytest.importorskip("pytorch_lightning")
+    gpu.training.write_data(tmp_path, (32, 64, 64))
+    context = gpu.context.Context(tmp_path / "lines", tmp_path, tmp_path, 60.0)
+    small = {"patch": 16, "widths": [4, 8], "place": "cpu"}
+    return context, lambda steps, precision="fp32": gpu.training.config_of(
+        tmp_path, precision, 2, steps=steps, **small
+    )
+
+
+def taken_down(gpu, context):
+    with context.lines.open() as stream:
+        return gpu.context.read(stream)
+
+
+@pytest.mark.parametrize(("fallen", "faults"), [(9.0, 0), (0.0, 1)])
+def test_a_training_is_timed_and_must_learn(
+    gpu, small_training, monkeypatch, fallen, faults
+):
+    monkeypatch.setattr(gpu.training, "FALLEN", fallen)
+    context, config = small_training
+    gpu.training.whole(context, config(6))
+    found = taken_down(gpu, context)
+    (row,) = found["tables"]["trainings"]
+    assert (row["steps"], row["batch"], row["precision"]) == (6, 2, "fp32")
+    assert row["ms_a_step"] > 0
+    assert len(found["faults"]) == faults
+    assert all(f"became {row['last_loss']:.3f} only" in one for one in found["faults"])
+
+
+def test_a_training_that_fails_is_a_fault(gpu, small_training):
+    context, config = small_training
+    gpu.training.whole(context, config(1, "fp16"))  # not on a processor
+    found = taken_down(gpu, context)
+    (row,) = found["tables"]["trainings"]
+    assert "fp16 needs a CUDA device" in row["note"]
+    assert "training in fp16, batch 2" in found["faults"][0]
+
+
+def test_the_stages_of_a_step_are_timed(gpu, small_training):
+    context, config = small_training
+    gpu.training.stages(context, config(9), rounds=2)
+    rows = taken_down(gpu, context)["tables"]["stages, ms"]
+    assert [row["deterministic"] for row in rows] == [True, False]
+    names = ("cut", "augment", "forward", "backward", "optimiser", "average")
+    assert all(row[name] > 0 for row in rows for name in names)
+
+
+def test_particles_are_where_the_file_says(gpu, tmp_path):
+    gpu.training.write_data(tmp_path, (32, 64, 64))
+    voxels = np.load(tmp_path / "made.npy").astype(float)
+    lines = (tmp_path / "made.csv").read_text().split()[1:]
+    centres = np.array([line.split(",")[1:] for line in lines], int)
+    assert len(centres) == 4
+    at = [voxels[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3] for x, y, z in centres]
+    assert np.mean(at) < voxels.mean() - voxels.std()
+
+
+def test_options_of_onnx_runtime_are_timed_and_wrong_ones_are_a_row(gpu, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    from dep.engine.bundled import bundled_model
+
+    context = gpu.context.Context(tmp_path / "lines", tmp_path, tmp_path, 60.0)
+    ways = (
+        ({}, {"no_such_option": "1"}),
+        ("CPUExecutionProvider", gpu.onnxruntime_options.CUDA),
+    )
+    for options, provider in zip(*ways, strict=True):
+        gpu.onnxruntime_options.measure(
+            context, runtime, bundled_model("fast"), options, provider, batch=1
+        )
+    rows = taken_down(gpu, context)["tables"]["options"]
+    assert rows[0]["ms_per_tile"] > 0
+    assert rows[0]["file"] == "fast.onnx"
+    assert "note" in rows[1]

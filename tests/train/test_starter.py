@@ -47,6 +47,7 @@ class TestOneTomogram:
         config = load_config(tmp_path / "first.toml")
         assert not config.network.coordinates
         assert config.network.stem_stride == 2
+        assert config.network.head == "interpolated"
         (tomogram,) = load_data(config).train
         np.testing.assert_allclose(tomogram.xyz, XYZ)
         assert not tomogram.fully_annotated
