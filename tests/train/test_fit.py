@@ -256,6 +256,28 @@ def test_the_average_follows_all_weights_and_statistics(run_files):
         torch.testing.assert_close(value, expected[key], msg=key)
 
 
+def test_one_pass_over_the_weights_is_the_same_step(run_files):
+    """The fused optimiser goes through memory: gradients must lie there as weights do.
+
+    Compared are convolutions' weights. A bias before a batch norm has no gradient but
+    rounding, of which AdamW makes steps.
+    """
+    config = load_config(run_files.config)
+    sampler = PatchSampler(load_data(config).train, 16, 16, 2, 0, 4, 1)
+    fused, other = learner_of(config), learner_of(config)
+    assert fused.run.optimizer.defaults["fused"]
+    other.run.optimizer.param_groups[0]["fused"] = False
+    for step in range(3):
+        for learner in (fused, other):
+            advance(learner, step, sampler(step))
+    ours, theirs = (list(one.network.parameters()) for one in (fused, other))
+    for a, b in zip(ours, theirs, strict=True):
+        longer = [k for k, length in enumerate(a.shape) if length > 1]
+        assert [a.stride(k) for k in longer] == [a.grad.stride(k) for k in longer]
+        if a.ndim > 1:
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
 def test_the_configured_loss_is_the_one_that_is_trained(run_files):
     config = load_config(run_files.config)
     crop = PatchSampler(load_data(config).train, 16, 16, 2, 0, 4, 1)(0)
