@@ -33,7 +33,7 @@ def stream_on_device(
 ) -> Streamed:
     """Find the candidates of a tomogram; the same as `dep.engine.pipeline.stream`.
 
-    While the device computes one batch, a thread fills the pinned buffer of the next.
+    While the device computes one batch, threads fill the pinned buffer of the next.
     The first error of any stage ends the run, raised once, when the device has let go
     of all buffers. `network` of the result is the time that the host waited for or
     talked to the device; assembly and search are part of it.
