@@ -93,7 +93,7 @@ FAULTS = {
     ),
     "the larger class on a tie of scores": (
         "assemble.cu",
-        "p[i] > c[i].best",
+        "above(p[i], c[i].best)",
         "p[i] >= c[i].best",
     ),
     "a core one voxel too wide": (
@@ -113,7 +113,7 @@ FAULTS = {
     ),
     "only the cell's own bucket": (
         "deduplicate.cu",
-        "high.x = cell_of((double)xyz[3 * i] + t_dist, t_dist)",
+        "high.x = cell_of(widened(xyz[3 * i]) + t_dist, t_dist)",
         "high.x = low.x",
     ),
     "kept too early": ("deduplicate.cu", "waits = true;", ""),

@@ -148,7 +148,9 @@ __device__ void assemble(const typename K::item *scores, int channels, int edge,
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+// Four blocks of 256 threads on a multiprocessor at least; registers leave room for five.
+// Left to itself the compiler takes six for sm_120, and spills.
+extern "C" __global__ void __launch_bounds__(256, 4)
 assemble_f32(const f32::item *scores, int channels, int edge, const int *places, u8 *labels,
              u8 *probability, int height, int width, float t_seg, int joint, int background,
              int activation)
@@ -157,7 +159,7 @@ assemble_f32(const f32::item *scores, int channels, int edge, const int *places,
                  joint, background, activation);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 assemble_f16(const f16::item *scores, int channels, int edge, const int *places, u8 *labels,
              u8 *probability, int height, int width, float t_seg, int joint, int background,
              int activation)
@@ -166,7 +168,7 @@ assemble_f16(const f16::item *scores, int channels, int edge, const int *places,
                  joint, background, activation);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 assemble_bf16(const bf16::item *scores, int channels, int edge, const int *places, u8 *labels,
               u8 *probability, int height, int width, float t_seg, int joint, int background,
               int activation)

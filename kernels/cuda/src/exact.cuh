@@ -13,10 +13,9 @@ typedef unsigned long long u64;
 __device__ inline bool above(float a, float b)  // a > b; false for NaN
 {
 #ifdef __CUDA_ARCH__
-    int result;
-    asm("{ .reg .pred above; setp.gt.f32 above, %1, %2; selp.s32 %0, 1, 0, above; }"
-        : "=r"(result) : "f"(a), "f"(b));
-    return result;
+    u32 result;
+    asm("set.gt.u32.f32 %0, %1, %2;" : "=r"(result) : "f"(a), "f"(b));
+    return result != 0;
 #else
     return a > b;
 #endif
