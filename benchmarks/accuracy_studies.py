@@ -221,14 +221,16 @@ STUDIES = {
             0.0,  # each says its steps
             (
                 _ablation("150 particles", PARTLY, particles=150),
-                _ablation("no augmentation", NO_AUGMENTATION),
-                _ablation("centres off by 0.5-0.7 r", displaced=(0.5, 0.7)),
-                _ablation("label diameter 5", {"labels.diameter": 5}),
-                _ablation("no pyramid", {"network.pyramid": False}),
-                _ablation("no residual", {"network.residual": False}),
-                _ablation("coordinates", COORDINATES),
+                _ablation("no augmentation", NO_AUGMENTATION, seeds=(0, 1)),
+                _ablation(
+                    "centres off by 0.5-0.7 r", displaced=(0.5, 0.7), seeds=(0, 1)
+                ),
+                _ablation("label diameter 5", {"labels.diameter": 5}, seeds=(0, 1)),
+                _ablation("no pyramid", {"network.pyramid": False}, seeds=(0, 1)),
+                _ablation("no residual", {"network.residual": False}, seeds=(0, 1)),
+                _ablation("coordinates", COORDINATES, seeds=(0, 1)),
                 _ablation("label cubic", {"labels.kind": "cubic"}),
-                _ablation("label ball", {"labels.kind": "ball"}),
+                _ablation("label ball", {"labels.kind": "ball"}, seeds=(0, 1)),
                 _ablation("as it is", seeds=(0, 1, 2)),
                 _ablation("500 particles", PARTLY, particles=500),
                 _ablation("50 particles", PARTLY, particles=50),
