@@ -9,6 +9,17 @@ import numpy as np
 import pytest
 
 
+@pytest.fixture
+def context(gpu, tmp_path):
+    """Give what a part is given, in a folder of the test's own."""
+    return gpu.context.Context(tmp_path / "lines", tmp_path, tmp_path, 60.0)
+
+
+def taken_down(gpu, context):
+    with context.lines.open() as stream:
+        return gpu.context.read(stream)
+
+
 def test_rows_need_not_have_the_same_columns(gpu):
     rows = [{"what": "a", "ms": 0.01234}, {"what": "long", "note": "no\ntime"}]
     assert gpu.report.table(rows) == [
@@ -150,9 +161,8 @@ def test_torch_writes_scores_where_the_pipeline_wants_them(gpu, kind):
         network.enqueue(None, tiles, whole[:2])
 
 
-def test_a_way_of_pytorch_is_timed_and_its_failure_is_a_row(gpu, tmp_path):
+def test_a_way_of_pytorch_is_timed_and_its_failure_is_a_row(gpu, context):
     torch = pytest.importorskip("torch")
-    context = gpu.context.Context(tmp_path / "lines", tmp_path, tmp_path, 60)
     module = torch.nn.Conv3d(1, 2, 3, padding=1).eval()
     small = gpu.networks.Network("small", module, 8, "random")
     for way in ("AMP bf16", "fp32"):
@@ -161,7 +171,7 @@ def test_a_way_of_pytorch_is_timed_and_its_failure_is_a_row(gpu, tmp_path):
         )
     wrong = torch.nn.Conv3d(5, 2, 3)
     gpu.network_torch.measure(context, small, wrong, 1, "fp32", 1, False, place="cpu")
-    found = gpu.context.read((tmp_path / "lines").read_text().splitlines())
+    found = taken_down(gpu, context)
     amp, plain, failed = found["tables"]["times"]
     assert amp["ms_per_tile"] > 0
     assert plain["tflops"] > 0
@@ -221,20 +231,14 @@ def test_particles_of_the_made_tomogram_do_not_touch(gpu):
 
 
 @pytest.fixture
-def small_training(gpu, tmp_path):
+def small_training(gpu, context, tmp_path):
     """A context, and a training on a processor that takes seconds."""
     pytest.importorskip("pytorch_lightning")
     gpu.training.write_data(tmp_path, (32, 64, 64))
-    context = gpu.context.Context(tmp_path / "lines", tmp_path, tmp_path, 60.0)
     small = {"patch": 16, "widths": [4, 8], "place": "cpu"}
     return context, lambda steps, precision="fp32": gpu.training.config_of(
         tmp_path, precision, 2, steps=steps, **small
     )
-
-
-def taken_down(gpu, context):
-    with context.lines.open() as stream:
-        return gpu.context.read(stream)
 
 
 @pytest.mark.parametrize(("fallen", "faults"), [(9.0, 0), (0.0, 1)])
@@ -280,11 +284,10 @@ def test_particles_are_where_the_file_says(gpu, tmp_path):
     assert np.mean(at) < voxels.mean() - voxels.std()
 
 
-def test_options_of_onnx_runtime_are_timed_and_wrong_ones_are_a_row(gpu, tmp_path):
+def test_options_of_onnx_runtime_are_timed_and_wrong_ones_are_a_row(gpu, context):
     runtime = pytest.importorskip("onnxruntime")
     from dep.engine.bundled import bundled_model
 
-    context = gpu.context.Context(tmp_path / "lines", tmp_path, tmp_path, 60.0)
     ways = (
         ({}, {"no_such_option": "1"}),
         ("CPUExecutionProvider", gpu.onnxruntime_options.CUDA),
