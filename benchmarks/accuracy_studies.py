@@ -229,7 +229,7 @@ STUDIES = {
                 _ablation("no pyramid", {"network.pyramid": False}, seeds=(0, 1)),
                 _ablation("no residual", {"network.residual": False}, seeds=(0, 1)),
                 _ablation("coordinates", COORDINATES, seeds=(0, 1)),
-                _ablation("label cubic", {"labels.kind": "cubic"}),
+                _ablation("label cubic", {"labels.kind": "cubic"}, seeds=(0, 1)),
                 _ablation("label ball", {"labels.kind": "ball"}, seeds=(0, 1)),
                 _ablation("as it is", seeds=(0, 1, 2)),
                 _ablation("500 particles", PARTLY, particles=500),
