@@ -104,9 +104,7 @@ def _stream(
             raise TomogramError(message) from error
 
     with (
-        ThreadPoolExecutor(
-            max(1, min(FILLERS, runtime.threads)), "dep-fill"
-        ) as filling,
+        ThreadPoolExecutor(min(FILLERS, runtime.threads), "dep-fill") as filling,
         ThreadPoolExecutor(1, "dep-read") as reading,
         _at_rest(runtime),
     ):

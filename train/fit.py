@@ -134,7 +134,7 @@ def train_rank(
     run = TrainingState(config, place)
     kept = run.restore(checkpoint, folder.last) if checkpoint is not None else {}
     data = load_data(config)
-    cut = _sampler(config, data.train, ranks)
+    cut = sampler_of(config, data.train, ranks)
     notes = [*precision_notes(config, device), *data.warnings]
     if initial is not None:
         notes += _start(run, initial, cut)
@@ -170,9 +170,10 @@ def _holds_steps(last: Path) -> bool:
         return True  # damaged, perhaps, and not ours to replace
 
 
-def _sampler(
+def sampler_of(
     config: TrainConfig, tomograms: list[AnnotatedTomogram], ranks: Ranks
 ) -> Callable[[int], Crop]:
+    """Return what cuts the batch of a step of a training, on one rank."""
     t = config.training
     sampler = PatchSampler(
         tomograms=tomograms,

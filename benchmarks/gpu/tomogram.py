@@ -17,19 +17,27 @@ def make(
     shape: tuple[int, int, int] = SHAPE, dtype: DTypeLike = np.int8, seed: int = 11
 ) -> NDArray[Any]:
     """Make a tomogram (z, y, x) of float32 or int8."""
+    return make_with_centres(shape, dtype, seed)[0]
+
+
+def make_with_centres(
+    shape: tuple[int, int, int], dtype: DTypeLike = np.int8, seed: int = 11
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Make a tomogram, and give where its particles are: (n, 3), z, y, x."""
     rng = np.random.default_rng(seed)
     voxels = rng.standard_normal(shape, np.float32)
     balls = []
     for radius in RADII:
         z, y, x = np.ogrid[(slice(-radius, radius + 1),) * 3]
         balls.append(z * z + y * y + x * x <= radius * radius)
-    for number, centre in enumerate(centres(shape, rng)):
+    places = centres(shape, rng)
+    for number, centre in enumerate(places):
         radius = RADII[number % len(RADII)]
         box = tuple(slice(c - radius, c + radius + 1) for c in centre)
         voxels[box][balls[number % len(RADII)]] -= DEPTH
     if np.dtype(dtype) == np.int8:
-        return np.clip(np.rint(voxels / STEP), -127, 127).astype(np.int8)
-    return voxels.astype(dtype, copy=False)
+        return np.clip(np.rint(voxels / STEP), -127, 127).astype(np.int8), places
+    return voxels.astype(dtype, copy=False), places
 
 
 def centres(shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.int64]:

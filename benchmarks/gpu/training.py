@@ -20,7 +20,6 @@ from gpu.machine import need, need_torch
 
 if TYPE_CHECKING:
     from dep.train.config import TrainConfig
-    from dep.train.data import PatchSampler
 
 WIDTHS, PATCH, BATCHES = [32, 64, 96, 128], 48, (4, 16)
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -51,11 +50,9 @@ def run(context: Context) -> None:
 
 def write_data(folder: Path, shape: tuple[int, int, int] = SHAPE) -> None:
     """Write a tomogram and where its particles are."""
-    seed = 11
-    np.save(folder / "made.npy", tomogram.make(shape, seed=seed))
-    rng = np.random.default_rng(seed)
-    rng.standard_normal(shape, np.float32)  # as `make` draws, before it places them
-    rows = [f"ball,{x},{y},{z}" for z, y, x in tomogram.centres(shape, rng)]
+    voxels, centres = tomogram.make_with_centres(shape)
+    np.save(folder / "made.npy", voxels)
+    rows = [f"ball,{x},{y},{z}" for z, y, x in centres]
     text = "\n".join(["class,x,y,z", *rows, ""])
     (folder / "made.csv").write_text(text, encoding="utf-8")
 
@@ -140,6 +137,8 @@ def stages(context: Context, config: "TrainConfig", rounds: int = ROUNDS) -> Non
     """
     import torch
 
+    from dep.train.fit import sampler_of
+    from dep.train.intake import load_data
     from dep.train.learner import Learner
     from dep.train.ranks import Ranks
     from dep.train.state import TrainingState
@@ -148,7 +147,7 @@ def stages(context: Context, config: "TrainConfig", rounds: int = ROUNDS) -> Non
     place = torch.device(t.device)
     learner = Learner(TrainingState(config, place), Ranks())
     learner.network.train()
-    cut = sampler_of(config)
+    cut = sampler_of(config, load_data(config).train, Ranks())
     wait = torch.cuda.synchronize if place.type == "cuda" else _nothing
     for deterministic in (True, False):
         took: dict[str, list[float]] = {}
@@ -166,28 +165,17 @@ def stages(context: Context, config: "TrainConfig", rounds: int = ROUNDS) -> Non
         )
 
 
-def sampler_of(config: "TrainConfig") -> "PatchSampler":
-    """Give what cuts the batches of a training."""
-    from dep.train.augment import context as reach
-    from dep.train.data import PatchSampler
-    from dep.train.intake import load_data
-    from dep.train.learner import augmentation
-
-    t = config.training
-    edge = t.patch + 2 * reach(t.patch, augmentation(config))
-    tomograms = load_data(config).train
-    return PatchSampler(tomograms, edge, t.patch, t.batch, 0.1, 8, 0)
-
-
 def _step(
     learner: Any,  # noqa: ANN401 - a Learner, which needs torch
-    cut: "PatchSampler",
+    cut: Callable[[int], Any],
     step: int,
     place: Any,  # noqa: ANN401
     wait: Callable[[], None],
 ) -> dict[str, float]:
     """Make a step; give the seconds of its stages."""
     import torch
+
+    from dep.train.trainer import GRADIENT_NORM
 
     took: dict[str, float] = {}
     held: dict[str, Any] = {}
@@ -208,7 +196,9 @@ def _step(
     stage("backward", lambda: held["forward"].backward())
     stage(
         "clip",
-        lambda: torch.nn.utils.clip_grad_norm_(learner.network.parameters(), 5.0),
+        lambda: torch.nn.utils.clip_grad_norm_(
+            learner.network.parameters(), GRADIENT_NORM
+        ),
     )
     stage("optimiser", optimizer.step)
     stage("average", learner.run.settle)

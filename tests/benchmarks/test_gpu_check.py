@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -184,6 +185,20 @@ def test_wrong_use_is_told_before_anything_runs(gpu, tmp_path, capsys, words, to
     assert gpu.command.main([*out, *words]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "report.json").exists()
+
+
+def test_folders_are_found_wherever_it_is_called_from(gpu, tmp_path, monkeypatch):
+    """Preparing and the parts run in folders of their own."""
+    prepare, run = Mock(return_value={}), Mock()
+    monkeypatch.setattr(gpu.command.checkout, "prepare", prepare)
+    monkeypatch.setattr(gpu.command.schedule, "run", run)
+    monkeypatch.chdir(tmp_path)
+    for name in ("wheels", "models"):
+        (tmp_path / name).mkdir()
+    words = ["--out", "report.json", "--wheels", "wheels", "--models", "models"]
+    gpu.command.main(words)
+    assert prepare.call_args.args[2] == tmp_path / "wheels"
+    assert run.call_args.args[1].models == tmp_path / "models"
 
 
 def test_some_parts_can_be_chosen(gpu):

@@ -70,6 +70,12 @@ def test_zero_and_minus_zero_are_one_number():
     check(xyz, [0.0, -0.0, -0.0, 0.0], 1.0)
 
 
+def test_coordinates_that_are_denormal_are_told_apart():
+    xyz = np.array([[1e-40, 0, 0], [3e-40, 0, 0], [0, 0, 0]], np.float32)
+    assert len(check(xyz, [3.0, 2.0, 1.0], 1.5e-40)) == 2
+    assert len(check(xyz, [1.0, 1.0, 1.0], 0.0)) == 3
+
+
 def test_many():
     rng = np.random.default_rng(1)
     xyz = rng.uniform(0, 60, (5000, 3)).astype(np.float32)
