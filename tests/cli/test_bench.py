@@ -24,6 +24,9 @@ def two(dep, tiny_model, tomogram):
 def test_two_runtimes_are_compared_in_pairs(two):
     outcome = two("--json")
     assert outcome.status == 0
+    lines = [json.loads(line) for line in outcome.err.splitlines()]
+    assert {line["event"] for line in lines} == {"begin"}
+    assert [line["number"] for line in lines] == list(range(1, lines[0]["of"] + 1))
     document = outcome.json
     assert (document["document"], document["version"]) == ("dep bench", 1)
     assert document["rounds"] == 2
@@ -94,13 +97,6 @@ def test_the_tables_read_well_on_a_narrow_terminal(two, monkeypatch):
     assert "made-up" not in out
 
 
-def test_steps_are_told_as_lines_and_quiet_tells_none(two):
-    lines = [json.loads(line) for line in two().err.splitlines()]
-    assert {line["event"] for line in lines} == {"begin"}
-    assert [line["number"] for line in lines] == list(range(1, lines[0]["of"] + 1))
-    assert two("--quiet").err == ""
-
-
 def test_noise_is_called_noise(dep, tiny_model):
     pytest.importorskip("onnxruntime")
     words = ("bench", "--engine", tiny_model, "--shape", "30X20x10", "--rounds", "1")
@@ -111,7 +107,9 @@ def test_noise_is_called_noise(dep, tiny_model):
     assert outcome.json["tomogram"]["shape_zyx"] == [10, 20, 30]
     assert outcome.json["comparison"] is None
     assert only["tiles"]["owned_voxels"] == 6000
-    shown = dep(*words).out
+    quiet = dep(*words, "--quiet")
+    assert quiet.err == ""
+    shown = quiet.out
     assert "made-up noise, 30 x 20 x 10 voxels" in shown
     assert "dep bench TOMOGRAM" in shown
     assert "model A" not in shown

@@ -100,3 +100,10 @@ def simulated(tmp_path_factory):
         network=module.SimulatedNetwork,
         stream=module.SimulatedStream,
     )
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path, tiny_model, simulated):
+    """A plan file, a device, and a TensorRT whose next engine can be chosen."""
+    module = load("tensorrt_standin", Path(__file__).parent / "tensorrt_standin.py")
+    return module.make_world(monkeypatch, tmp_path, tiny_model, simulated)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +13,11 @@ import pytest
 from dep.engine import (
     DepError,
     DeviceError,
-    ModelError,
     Picker,
     SettingError,
     TomogramError,
     VoxelSizeError,
 )
-from dep.engine.bundled import BUNDLED, bundled_model, model_path
-from dep.engine.model_file import read_card
 from dep.engine.resample import ResampledVolume
 from dep.engine.volume import Volume
 from dep.engine.voxel_frame import fit_voxel_size
@@ -319,32 +315,6 @@ def test_a_closed_picker_says_so(tiny_model, tomogram):
     one.close()
     with pytest.raises(DepError, match=r"TS_01\.mrc: the picker is closed"):
         one.pick(tomogram)
-
-
-def test_a_missing_bundled_model_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("dep.engine.bundled.DATA", tmp_path)
-    for name in (None, "default", "standard"):
-        with pytest.raises(ModelError, match=r"bundled model is missing.*--engine"):
-            Picker(name)
-    (tmp_path / "standard.onnx").write_bytes(b"x")
-    assert model_path(None) == tmp_path / "standard.onnx"
-
-
-@pytest.mark.parametrize("name", BUNDLED)
-def test_bundled_models_open_by_name(name):
-    assert model_path(name) == bundled_model(name)
-    assert len(read_card(model_path(name)).classes) == 12
-
-
-def test_a_file_goes_before_a_bundled_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "standard").write_bytes(b"x")
-    assert model_path("standard") == Path("standard")
-
-
-def test_an_unknown_bundled_name_is_refused():
-    with pytest.raises(ModelError, match="there is standard"):
-        bundled_model("slow")
 
 
 def test_half_precision_weights(tmp_path, tomogram, make_model):

@@ -1,18 +1,13 @@
 """What TensorRT is asked for, and when: a stand-in for it on a simulated device."""
 
-import enum
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dep.engine import DeviceError, ModelError
-from dep.engine.model_file import read_card
 from dep.engine.plan_file import PlanOrigin
-from dep.engine.runtime import tensorrt_gpu
 from dep.engine.runtime.gpu import GpuRuntime
-from dep.engine.runtime.tensorrt_api import TensorRt
 from dep.engine.runtime.tensorrt_gpu import TensorRtNetwork
 
 EDGE = 24
@@ -25,205 +20,6 @@ ORIGIN = PlanOrigin(
     onnx_sha256="0" * 64,
     command="dep export m.onnx -o m.plan",
 )
-
-
-class Mode(enum.Enum):
-    INPUT, OUTPUT = range(2)
-
-
-class Kind(enum.Enum):
-    FLOAT, HALF, BF16, INT8 = range(4)
-
-
-class Strategy(enum.Enum):
-    STATIC, USER_MANAGED = range(2)
-
-
-class Graphs(enum.Enum):
-    DISABLED, WHOLE_GRAPH_CAPTURE = range(2)
-
-
-class Context:
-    """Computes 0.5 everywhere, where the addresses say, on the stream it is given."""
-
-    def __init__(self, engine, strategy):
-        assert strategy is Strategy.USER_MANAGED
-        self.engine = engine
-        self.shape = None
-        self.memory = None
-        self.addresses = {}
-        self.ran = False  # since the shape was set: what depends on it is settled
-        self.recorded = False  # a graph holds this context as it is
-
-    def set_input_shape(self, name, shape):
-        assert name == "tomogram"
-        assert not self.recorded, "changed after it was recorded"
-        if not self.engine.low <= shape[0] <= self.engine.high:
-            self.engine.say("shape out of the profile")
-            return False
-        self.shape = shape
-        self.memory = None  # what was handed over is for other shapes
-        self.ran = False
-        return True
-
-    def update_device_memory_size_for_shapes(self):
-        return 1000 * self.shape[0]
-
-    def set_device_memory(self, address, size):
-        assert not self.recorded, "changed after it was recorded"
-        assert size >= 1000 * self.shape[0]
-        self.memory = address
-
-    def set_tensor_address(self, name, address):
-        assert not self.recorded, "changed after it was recorded"
-        self.addresses[name] = address
-
-    def execute_async_v3(self, handle):
-        self.engine.asked.append(("execute", self.shape[0]))
-        assert self.memory is not None
-        assert set(self.addresses) == {"tomogram", "scores"}
-        if self.engine.failure:
-            self.engine.say(self.engine.failure)
-            return False
-        (stream,) = [one for one in self.engine.streams if one.stream_handle == handle]
-        if stream.recording is not None:
-            assert self.ran, "recorded before it ran with these shapes"
-            self.recorded = True
-        self.ran = True
-        stream.put(lambda: self.engine.asked.append(("ran", self.shape[0])))
-        return True
-
-
-class Config:
-    def __init__(self, engine):
-        self.engine = engine
-        self.cuda_graph_strategy = Graphs.DISABLED
-        self.strategy = Strategy.STATIC
-        self.cache = None
-
-    def set_execution_context_allocation_strategy(self, strategy):
-        self.strategy = strategy
-
-    def create_runtime_cache(self):
-        self.cache = Cache(self.engine)
-        return self.cache
-
-    def set_runtime_cache(self, cache):
-        return cache is self.cache
-
-
-class Cache:
-    def __init__(self, engine):
-        self.engine = engine
-        self.data = b""
-
-    def deserialize(self, data):
-        if data.startswith(b"kernels"):
-            self.data = data
-            return True
-        return False
-
-    def serialize(self):
-        grown = b"kernels" + b"+" * self.engine.compiled
-        return grown if len(grown) > len(self.data) else self.data
-
-
-class Engine:
-    """A plan as TensorRT sees it."""
-
-    def __init__(self, words, **changes):
-        self.asked, self.streams = [], []
-        self.low, self.high = 1, 4
-        self.failure = ""
-        self.compiled = 3
-        self.config = None
-        self.tensors = {
-            "tomogram": (Mode.INPUT, (-1, 1, EDGE, EDGE, EDGE), Kind.FLOAT),
-            "scores": (Mode.OUTPUT, (-1, 3, EDGE, EDGE, EDGE), Kind.FLOAT),
-        } | changes
-        self._words = words
-
-    def say(self, words):
-        self._words.append(words)
-
-    num_io_tensors = property(lambda self: len(self.tensors))
-
-    def get_tensor_name(self, k):
-        return list(self.tensors)[k]
-
-    def get_tensor_mode(self, name):
-        return self.tensors[name][0]
-
-    def get_tensor_shape(self, name):
-        return self.tensors[name][1]
-
-    def get_tensor_dtype(self, name):
-        return self.tensors[name][2]
-
-    def get_tensor_profile_shape(self, name, profile):
-        assert (name, profile) == ("tomogram", 0)
-        edges = self.tensors[name][1][1:]
-        return [(self.low, *edges), (2, *edges), (self.high, *edges)]
-
-    def create_runtime_config(self):
-        self.config = Config(self)
-        return self.config
-
-    def create_execution_context(self, how):
-        return Context(self, getattr(how, "strategy", how))
-
-
-@pytest.fixture
-def world(monkeypatch, tmp_path, tiny_model, simulated):
-    """A plan file, a device, and a TensorRT whose next engine can be chosen."""
-    path = tmp_path / "m.plan"
-    path.write_bytes(b"p" * 500)
-    gpu = simulated.gpu(eager=0)
-    stream = gpu.stream()
-    lines = []
-    here = SimpleNamespace(
-        path=path,
-        card=read_card(tiny_model),
-        gpu=gpu,
-        stream=stream,
-        engine=Engine(lines),
-        lines=lines,
-        rtx=False,
-        runtime=None,
-    )
-    here.engine.streams = gpu.streams
-
-    class Runtime:
-        engine_host_code_allowed = False
-
-        def __init__(self, logger):
-            assert logger.lines is lines
-            here.runtime = self
-
-        def deserialize_cuda_engine(self, data):
-            assert data == path.read_bytes()
-            if here.engine is None:
-                lines.append("magic tag does not match")
-            return here.engine
-
-    module = SimpleNamespace(
-        Runtime=Runtime,
-        TensorIOMode=Mode,
-        ExecutionContextAllocationStrategy=Strategy,
-        CudaGraphStrategy=Graphs,
-    )
-
-    class Api(TensorRt):
-        def logger(self):
-            return SimpleNamespace(lines=lines)
-
-    def load(name):
-        version = {"tensorrt": "10.13.3", "tensorrt_rtx": "1.7.1"}[name]
-        return Api(name, version, module)
-
-    monkeypatch.setattr(tensorrt_gpu, "load_tensorrt", load)
-    monkeypatch.setenv("DEP_CACHE", str(tmp_path / "cache"))
-    return here
 
 
 def opened(world, origin=ORIGIN, **options):
@@ -249,10 +45,10 @@ def test_it_is_what_the_engine_says(world):
     assert world.runtime.engine_host_code_allowed
 
 
-@pytest.mark.parametrize(("kind", "name"), [(Kind.HALF, "f16"), (Kind.BF16, "bf16")])
+@pytest.mark.parametrize(("kind", "name"), [("HALF", "f16"), ("BF16", "bf16")])
 def test_scores_may_be_of_16_bits(world, kind, name):
     mode, shape, _ = world.engine.tensors["scores"]
-    world.engine.tensors["scores"] = mode, shape, kind
+    world.engine.tensors["scores"] = mode, shape, world.Kind[kind]
     assert opened(world).scores == name
 
 
@@ -367,7 +163,7 @@ class TestRefusals:
 
     def test_of_types_that_nothing_here_reads(self, world):
         mode, shape, _ = world.engine.tensors["scores"]
-        world.engine.tensors["scores"] = mode, shape, Kind.INT8
+        world.engine.tensors["scores"] = mode, shape, world.Kind.INT8
         with pytest.raises(ModelError, match="FLOAT and INT8"):
             opened(world)
 
@@ -408,8 +204,8 @@ class TestRtx:
 
     def test_what_it_compiled_is_kept_and_read_again(self, world, tmp_path):
         network = opened(world, self.origin)
-        assert world.engine.config.strategy is Strategy.USER_MANAGED
-        assert world.engine.config.cuda_graph_strategy is Graphs.DISABLED
+        assert world.engine.config.strategy is world.Strategy.USER_MANAGED
+        assert world.engine.config.cuda_graph_strategy is world.Graphs.DISABLED
         network.enqueue(world.stream, *buffers(world, 1))
         (kept,) = (tmp_path / "cache" / "rtx").iterdir()
         assert kept.read_bytes() == b"kernels+++"
@@ -440,7 +236,7 @@ class TestRtx:
     def test_it_records_graphs_by_itself(self, world):
         network = opened(world, self.origin, cuda_graph=True)
         strategy = world.engine.config.cuda_graph_strategy
-        assert strategy is Graphs.WHOLE_GRAPH_CAPTURE
+        assert strategy is world.Graphs.WHOLE_GRAPH_CAPTURE
         tiles, scores = buffers(world, 1)
         for _ in range(3):
             network.enqueue(world.stream, tiles, scores)

@@ -1,74 +1,36 @@
 """Plans are built for real, by TensorRT-RTX, which needs no GPU for that."""
 
-import json
 import shlex
 import sys
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
 
-from dep.engine import ClassInfo
 from dep.engine.atomic import atomic_path
 from dep.engine.errors import DeviceError, ModelError
 from dep.engine.model_file import read_card
 from dep.engine.plan_file import read_plan, sha256
-from dep.engine.runtime.tensorrt_api import TensorRt, load_tensorrt
+from dep.engine.runtime.tensorrt_api import load_tensorrt
 from dep.export import (
     ExportError,
     PlanOptions,
-    Published,
-    export_onnx,
     export_plan,
 )
-from dep.train.network import NetworkConfig, ResUNet3D
 
 trt = pytest.importorskip("tensorrt_rtx")
 RTX = PlanOptions(builder="tensorrt_rtx")
 
 
-@pytest.fixture(scope="module")
-def make(root, tmp_path_factory):
-    """Give a function that exports a network of the published format, once each."""
-    folder = tmp_path_factory.mktemp("exported")
-    torch.manual_seed(0)
-    network = ResUNet3D(NetworkConfig(3, (4, 8), coordinates=False))
-    network(torch.randn(4, 1, 16, 16, 16))  # gives the norms statistics
-    with torch.no_grad():
-        network.final_conv.bias[0] = 9.0  # nothing is picked in noise
-    torch.save({"state_dict": network.state_dict()}, folder / "x.ckpt")
-    told = Published([ClassInfo("a", 100.0), ClassInfo("b", 120.0)], 10.0)
-
-    @cache
-    def export(precision):
-        path = folder / f"{precision}.onnx"
-        sample = root / "docs/sample/sample.mrc"
-        export_onnx(
-            folder / "x.ckpt",
-            path,
-            precision=precision,
-            published=told,
-            picking={"tile": 16, "margin": 4},
-            calibrate_on=[sample] if precision == "int8" else [],
-        )
-        return path
-
-    return export
-
-
 @pytest.fixture(params=["fp32", "fp16", "bf16", "int8"])
-def typed(request, make):
+def typed(request, exported_once):
     """An exported network at each precision."""
-    return make(request.param)
+    return exported_once(request.param)
 
 
 @pytest.fixture
-def model(make):
+def model(exported_once):
     """One of them, where the precision does not matter."""
-    return make("fp16")
+    return exported_once("fp16")
 
 
 def parsed(path):
@@ -122,8 +84,8 @@ def test_tensorrt_sees_the_types_that_were_asked_for(typed):
     assert network.get_input(0).shape[0] == -1
 
 
-def test_8_bits_reach_tensorrt_as_quantised_inputs_and_weights(make):
-    _, network = parsed(make("int8"))
+def test_8_bits_reach_tensorrt_as_quantised_inputs_and_weights(exported_once):
+    _, network = parsed(exported_once("int8"))
     layers = [network.get_layer(k) for k in range(network.num_layers)]
     down = [one for one in layers if one.type == trt.LayerType.QUANTIZE]
     assert {one.get_output(0).dtype for one in down} == {trt.DataType.INT8}
@@ -149,15 +111,6 @@ def test_the_batch_may_be_fixed_or_a_range(model, tmp_path, batch):
     )
     assert origin.batch == read_plan(out)[1].batch == batch
     assert f"--batch {','.join(map(str, batch))} " in origin.command
-
-
-def test_the_batch_s_range_reaches_tensorrt(model, tmp_path, monkeypatch):
-    recorder = Recorder("10.13.3", typed_flag=True)
-    api = TensorRt("tensorrt", "10.13.3", recorder.module)
-    monkeypatch.setattr("dep.export.plan.load_tensorrt", lambda _name: api)
-    monkeypatch.setattr("dep.export.plan.default_timing_cache", lambda *_: None)
-    export_plan(model, tmp_path / "m.plan", PlanOptions(batch=(3, 3, 3)))
-    assert dict(recorder.calls)["set_shape"] == ("tomogram", *[(3, 1, 16, 16, 16)] * 3)
 
 
 def test_the_command_builds_it_again(model, tmp_path):
@@ -302,132 +255,6 @@ def test_a_plan_that_loses_its_document_does_not_stay(model, tmp_path, monkeypat
 def test_a_folder_that_is_not_there_is_named(model, tmp_path):
     with pytest.raises(ExportError, match=r"none/m\.plan: cannot be written"):
         export_plan(model, tmp_path / "none" / "m.plan", RTX)
-
-
-class Recorder:
-    """A TensorRT 10 or 11 that notes what it is asked for: it is not installed."""
-
-    def __init__(self, version, typed_flag):
-        self.calls = []
-        recorder = self
-
-        class Anything:
-            def __init__(self, name):
-                self.__dict__["name_"] = name
-
-            def __getattr__(self, attribute):
-                def call(*args):
-                    recorder.calls.append((attribute, args))
-                    if attribute == "build_serialized_network":
-                        return b"plan"
-                    if attribute == "get_timing_cache":
-                        return SimpleNamespace(serialize=lambda: b"measured")
-                    if attribute == "set_timing_cache":
-                        return args[0] != ("cache", b"of another GPU")
-                    if attribute == "create_timing_cache":
-                        return ("cache", args[0])
-                    if attribute == "get_input":
-                        return SimpleNamespace(name="tomogram")
-                    return Anything(attribute)
-
-                return call
-
-            def __setattr__(self, attribute, value):
-                recorder.calls.append((attribute, value))
-
-        class ILogger:
-            Severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1)
-
-        flags = {"STRONGLY_TYPED": 1} if typed_flag else {}
-        self.module = SimpleNamespace(
-            __version__=version,
-            ILogger=ILogger,
-            IProgressMonitor=object,
-            Builder=lambda _logger: Anything("builder"),
-            OnnxParser=lambda _network, _logger: SimpleNamespace(parse=lambda _b: True),
-            NetworkDefinitionCreationFlag=SimpleNamespace(**flags),
-            MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
-            BuilderFlag=SimpleNamespace(VERSION_COMPATIBLE="version"),
-            HardwareCompatibilityLevel=SimpleNamespace(AMPERE_PLUS="ampere"),
-        )
-
-
-def test_what_tensorrt_measures_is_kept_for_each_version_and_gpu(
-    model, tmp_path, monkeypatch, caplog
-):
-    monkeypatch.setenv("DEP_CACHE", str(tmp_path / "cache"))
-    recorder = Recorder("10.13.3", typed_flag=True)
-    api = TensorRt("tensorrt", "10.13.3", recorder.module)
-    gpu = SimpleNamespace(name="NVIDIA L4 (24 GB)", capability="8.9")
-    monkeypatch.setattr("dep.export.plan.load_tensorrt", lambda _name: api)
-    monkeypatch.setattr("dep.export.plan._device", lambda: gpu)
-    _, origin = export_plan(model, tmp_path / "m.plan")
-    (kept,) = (tmp_path / "cache" / "timing").iterdir()
-    assert kept.name == "tensorrt-10.13.3-NVIDIA-L4-24-GB-.cache"
-    assert kept.read_bytes() == b"measured"
-    assert (origin.gpu, origin.compute_capabilities) == ("NVIDIA L4 (24 GB)", ("8.9",))
-    # Where it cannot be read or kept, the plan is there all the same.
-    kept.unlink()
-    kept.mkdir()
-    export_plan(model, tmp_path / "l.plan")
-    assert "timing cache cannot be read" in caplog.text
-    assert read_plan(tmp_path / "l.plan")
-    kept.rmdir()
-    kept.parent.rmdir()
-    kept.parent.write_text("")
-    monkeypatch.setattr(Path, "read_bytes", _missing_below(kept.parent))
-    export_plan(model, tmp_path / "n.plan")
-    assert read_plan(tmp_path / "n.plan")
-
-
-def _missing_below(folder):
-    read_bytes = Path.read_bytes
-
-    def read(path):
-        if path.parent == folder:
-            raise FileNotFoundError(path)
-        return read_bytes(path)
-
-    return read
-
-
-@pytest.mark.parametrize(("version", "flagged"), [("10.13.3", True), ("11.0.0", False)])
-def test_tensorrt_10_and_11_are_asked_alike(
-    model, tmp_path, monkeypatch, version, flagged
-):
-    recorder = Recorder(version, flagged)
-    api = TensorRt("tensorrt", version, recorder.module)
-    monkeypatch.setattr("dep.export.plan.load_tensorrt", lambda _name: api)
-    kept = tmp_path / "timing.cache"
-    kept.write_bytes(b"of another GPU")
-    options = PlanOptions(
-        builder="tensorrt",
-        workspace=64,
-        version_compatible=True,
-        hardware_compatible=True,
-        timing_cache=kept,
-    )
-    _, origin = export_plan(model, tmp_path / "m.plan", options)
-    asked = dict(recorder.calls)
-    assert asked["create_network"] == (2 if flagged else 0,)
-    assert asked["set_memory_pool_limit"] == ("workspace", 64 << 20)
-    assert asked["set_flag"] == ("version",)
-    assert asked["hardware_compatibility_level"] == "ampere"
-    edge = read_card(model).tile
-    assert asked["set_shape"] == (
-        "tomogram",
-        *[(batch, 1, edge, edge, edge) for batch in (1, 4, 8)],
-    )
-    assert asked["set_timing_cache"] == (("cache", b""), False)  # the other was refused
-    assert kept.read_bytes() == b"measured"
-    assert (tmp_path / "m.plan").read_bytes() == b"plan"
-    assert "--version-compatible --hardware-compatible" in origin.command
-    document = json.loads((tmp_path / "m.plan.json").read_text())
-    assert document["built"]["version"] == version
-    with pytest.raises(ExportError, match="for the GPU of this machine"):
-        export_plan(
-            model, tmp_path / "m.plan", PlanOptions(compute_capabilities=("8.6",))
-        )
 
 
 def test_without_any_tensorrt(model, tmp_path, monkeypatch):

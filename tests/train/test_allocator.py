@@ -15,11 +15,11 @@ from dep.train.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def step():
-    kept = [torch.ones(12 * 2**20) for _ in range(8)]
-for _ in range(10):
+    kept = [torch.ones(9 * 2**20) for _ in range(4)]  # more than glibc keeps: 32 MiB
+for _ in range(6):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
+for _ in range(6):
     step()
 sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
 """
