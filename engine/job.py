@@ -152,6 +152,7 @@ def prepare(
     tiling: Tiling,
     progress: Progress | None = None,
     check: Check = go_on,
+    kernels: KernelBackend = "auto",
 ) -> Prepared:
     """Open and measure a tomogram.
 
@@ -196,6 +197,7 @@ def prepare(
             lambda _done, _planes: check(),
             settings.statistics,
             blocks,
+            kernels,
         )
         if blocks is not None:
             reach = reach_of([one.diameter for one in card.classes], card.voxel_size)

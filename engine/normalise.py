@@ -12,16 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dep.engine.choices import StatisticsKind
+from dep.engine.choices import KernelBackend, StatisticsKind
 from dep.engine.emptiness import Blocks
 from dep.engine.errors import TomogramError
 from dep.engine.quartiles import Quartiles
 from dep.engine.volume import PlaneSource
-
-# Voxels summed at once. Squares of 16-bit integers times this stay below 2^53, so
-# float64 sums of them are exact in whatever order they are made.
-BLOCK = 1 << 17
-
+from dep.kernels.moments import BLOCK, moments
 
 # Between the quartiles of a normal distribution, in standard deviations.
 QUARTILES_APART = 1.349
@@ -70,12 +66,14 @@ def measure(
     tick: Callable[[int, int], None] | None = None,
     kind: StatisticsKind = "plain",
     blocks: Blocks | None = None,
+    kernels: KernelBackend = "auto",
 ) -> Statistics:
     """Measure a tomogram plane by plane, in float64.
 
-    The result does not depend on how planes are read: 8- and 16-bit integers are
-    summed exactly, others in fixed blocks of a plane whose sums are added without
-    rounding (`math.fsum`). Quartiles are exact.
+    The result does not depend on how planes are read, nor on the processor: 8- and
+    16-bit integers are summed exactly, others in fixed blocks of a plane
+    (`dep.kernels.moments`) whose sums are added without rounding (`math.fsum`).
+    Quartiles are exact.
 
     Parameters
     ----------
@@ -88,6 +86,8 @@ def measure(
         three more over longer ones (`dep.engine.quartiles`).
     blocks : Blocks, optional
         Of this tomogram; filled in the first pass.
+    kernels : {"auto", "c", "cuda", "reference"}
+        Who sums; there is none on the device, so that it is the C core for "cuda" too.
 
     Raises
     ------
@@ -104,27 +104,21 @@ def measure(
     low, high = math.inf, -math.inf
     sums: list[float] = []
     squares: list[float] = []
+    backend: KernelBackend = "reference" if kernels == "reference" else "c"
     for z in range(depth):
-        plane = source.read(z, z + 1)[0].reshape(-1)
-        least, most = float(plane.min()), float(plane.max())
-        if not (math.isfinite(least) and math.isfinite(most)):
+        plane = source.read(z, z + 1)[0]
+        found = moments(plane, pivot, backend=backend)
+        if not math.isfinite(found.low):
             raise not_finite(source, z, plane)
-        low, high = min(low, least), max(high, most)
-        for start in range(0, plane.size, BLOCK):
-            stored = plane[start : start + BLOCK]
-            if quartiles is not None:
-                quartiles.take(stored)
-            block = stored.astype(np.float64)
-            if not exact:
-                block -= pivot
-            sums.append(float(block.sum()))
-            # Not np.dot: BLAS would split it among threads, which changes its rounding
-            # with their number, and takes 50 times as long where a core is busy.
-            with np.errstate(over="ignore"):  # found below
-                np.square(block, out=block)
-            squares.append(float(block.sum()))
+        low, high = min(low, found.low), max(high, found.high)
+        sums += found.sums.tolist()
+        squares += found.squares.tolist()
+        if quartiles is not None:
+            stored = plane.reshape(-1)
+            for start in range(0, stored.size, BLOCK):
+                quartiles.take(stored[start : start + BLOCK])
         if blocks is not None:
-            blocks.take(plane.reshape(height, width))
+            blocks.take(plane)
         if tick is not None:
             tick(z + 1, planes)
     if low == high:
@@ -141,10 +135,10 @@ def measure(
             f"(from {low:g} to {high:g}). Expected values that float32 can hold."
         )
         raise TomogramError(message)
-    found = Statistics(pivot + total / voxels, math.sqrt(variance), low, high, voxels)
+    of_all = Statistics(pivot + total / voxels, math.sqrt(variance), low, high, voxels)
     if quartiles is None:
-        return found
-    return replace(found, quartiles=_narrowed(source, quartiles, tick))
+        return of_all
+    return replace(of_all, quartiles=_narrowed(source, quartiles, tick))
 
 
 def _narrowed(

@@ -53,7 +53,7 @@ class Turns:
         self, request: Request, progress: Progress | None, check: Check
     ) -> Prepared:
         try:
-            return prepare(request, self.tiling, progress, check)
+            return prepare(request, self.tiling, progress, check, self._kernels)
         except MemoryError as error:
             raise request.out_of_memory(error) from error
 

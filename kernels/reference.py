@@ -1,8 +1,9 @@
 """The specification of every kernel, in slow, readable NumPy: the twins equal it.
 
 Steps and names follow the C core: `c/nms.c` and `c/measure.c`, `c/deduplicate.c`,
-`c/assemble.c`. Arguments were checked by the callers (`candidates.py`, `duplicates.py`,
-`assembly.py`). Integers are exact: int64 for S (27^13 < 2^62), Python's beyond.
+`c/assemble.c`, `c/moments.c`. Arguments were checked by the callers (`candidates.py`,
+`duplicates.py`, `assembly.py`, `moments.py`). Integers are exact: int64 for S
+(27^13 < 2^62), Python's beyond.
 """
 
 from __future__ import annotations
@@ -233,3 +234,28 @@ def assemble(
     probability = probability_byte(np.clip(best, np.float32(0), np.float32(1)))
     probability[labels == 0] = 0
     return labels, probability
+
+
+def moments(
+    voxels: NDArray[Any], pivot: float, block: int
+) -> tuple[float, float, NDArray[np.float64], NDArray[np.float64]]:
+    """Extremes, and for each block sums and sums of squares; see `dep.kernels.moments`.
+
+    `np.add.accumulate` adds one after the other, which `np.sum` does not.
+    """
+    values = voxels.astype(np.float64)
+    found = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = values - pivot
+        for numbers in (moved, moved * moved):
+            sums = []
+            for start in range(0, numbers.size, block):
+                runs = numbers[start : start + block]
+                runs = np.pad(runs, (0, -runs.size % 1024)).reshape(-1, 128, 8)
+                a, b, c, d, e, f, g, h = np.add.accumulate(runs, axis=1)[:, -1].T
+                of_runs = ((a + b) + (c + d)) + ((e + f) + (g + h))
+                sums.append(np.add.accumulate(of_runs)[-1])
+            found.append(np.array(sums))
+    if not np.isfinite(values).all():
+        return np.nan, np.nan, found[0], found[1]
+    return float(values.min()), float(values.max()), found[0], found[1]

@@ -99,4 +99,18 @@ typedef struct {
 
 void dep_assemble(const dep_assemble_job *job);
 
+/* moments.c ---------------------------------------------------------------------------- */
+
+enum { DEP_BLOCK = 1 << 17 }; /* voxels summed up into one number */
+
+typedef struct {
+    double low, high;       /* NaN, both: a voxel is NaN or infinite */
+    double *sums, *squares; /* of each block: of the voxels' differences from the pivot */
+} dep_moments;
+
+/* Measure `count` > 0 voxels of one of the types bBhHfd (of Python's struct). There is no
+ * pivot for integers, whose sums are exact. */
+void dep_measure_voxels(const void *voxels, char type, int64_t count, double pivot,
+                        dep_moments *moments);
+
 #endif

@@ -216,10 +216,42 @@ done:
     return result;
 }
 
+static PyObject *moments(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *voxels, *out, *result = NULL;
+    Py_buffer view, sums;
+    double pivot;
+    if (!PyArg_ParseTuple(args, "OdO", &voxels, &pivot, &out) ||
+        take(voxels, &view, 1, "bBhHfd", 0) < 0)
+        return NULL;
+    if (take(out, &sums, 2, "d", PyBUF_WRITABLE) < 0) {
+        PyBuffer_Release(&view);
+        return NULL;
+    }
+    const Py_ssize_t blocks = (view.shape[0] + DEP_BLOCK - 1) / DEP_BLOCK;
+    if (sums.shape[0] != 2 || sums.shape[1] != blocks) {
+        PyErr_SetString(PyExc_ValueError, "C core: expected two sums for each block");
+        goto done;
+    }
+    const char *format = view.format ? view.format : "B";
+    dep_moments m = {.sums = sums.buf,
+                     .squares = (double *)((char *)sums.buf + sums.strides[0])};
+    Py_BEGIN_ALLOW_THREADS
+    dep_measure_voxels(view.buf, format[strlen(format) - 1], view.shape[0], pivot, &m);
+    Py_END_ALLOW_THREADS
+    result = Py_BuildValue("dd", m.low, m.high);
+done:
+    PyBuffer_Release(&view);
+    PyBuffer_Release(&sums);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"mp_nms", mp_nms, METH_VARARGS, NULL},
     {"deduplicate", deduplicate, METH_VARARGS, NULL},
     {"assemble", assemble, METH_VARARGS, NULL},
+    {"moments", moments, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

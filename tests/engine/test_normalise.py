@@ -1,5 +1,6 @@
 """Statistics are those of all voxels, exactly, however the planes are read."""
 
+import sys
 import tracemalloc
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis.extra import numpy as npst
 
 from dep.engine import TomogramError, open_volume
 from dep.engine.normalise import Normaliser, measure
+from dep.kernels import BackendError
 
 DTYPES = ["i1", "u1", "i2", "u2", "i4", "f2", "f4", "f8", ">i2", ">f4", "?"]
 
@@ -59,6 +61,17 @@ def test_a_large_mean_costs_no_digits():
     rng = np.random.default_rng(4)
     array = 1e9 + rng.normal(0, 1, (20, 100, 100))
     assert of(array).std == pytest.approx(array.std(), rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_kernels_do_not_matter(dtype, monkeypatch):
+    array = np.random.default_rng(6).normal(60, 20, (3, 400, 410)).clip(0, 120)
+    expected = of(array.astype(dtype))
+    monkeypatch.setitem(sys.modules, "dep.kernels._c", None)  # as if never built
+    volume = open_volume(array.astype(dtype), 10.0)
+    assert measure(volume, kernels="reference") == expected
+    with pytest.raises(BackendError, match="does not load"):
+        measure(volume, kernels="cuda")
 
 
 def test_memory_layout_does_not_matter():

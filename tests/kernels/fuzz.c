@@ -188,6 +188,44 @@ static void fuzz_assemble(void)
     free(probability);
 }
 
+static void fuzz_moments(void)
+{
+    static const char types[] = "bBhHfd";
+    static const int64_t items[] = {1, 1, 2, 2, 4, 8};
+    const int kind = (int)below(6);
+    const int64_t count = 1 + below((int64_t[]){3, 40, 3000, 2 * DEP_BLOCK + 9}[below(4)]);
+    const int64_t blocks = (count + DEP_BLOCK - 1) / DEP_BLOCK;
+    uint8_t *voxels = exactly(count * items[kind]);
+    double *sums = exactly(blocks * 8), *squares = exactly(blocks * 8);
+    for (int64_t i = 0; i < count * items[kind]; i++)
+        voxels[i] = (uint8_t)draw();
+    const int any = below(4) == 0; /* any bits: NaN, infinities, denormals */
+    for (int64_t i = 0; i < count && !any; i++) {
+        const double value = (double)below(2000001) / 1000 - 1000;
+        if (kind == 4)
+            ((float *)voxels)[i] = (float)value;
+        if (kind == 5)
+            ((double *)voxels)[i] = value;
+    }
+    dep_moments m = {.sums = sums, .squares = squares};
+    dep_measure_voxels(voxels, types[kind], count, (double)below(100), &m);
+    require(any || m.low <= m.high, "extremes");
+    for (int64_t k = 0; k < blocks && !any; k++)
+        require(squares[k] >= 0, "squares");
+    if (m.low <= m.high) { /* else NaN, whose bits are the processor's */
+        add_up(&m.low, 8);
+        add_up(&m.high, 8);
+        for (int64_t k = 0; k < blocks; k++)
+            if (isfinite(sums[k]) && isfinite(squares[k])) {
+                add_up(&sums[k], 8);
+                add_up(&squares[k], 8);
+            }
+    }
+    free(voxels);
+    free(sums);
+    free(squares);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -201,6 +239,7 @@ int main(int argc, char **argv)
         fuzz_nms();
         fuzz_deduplicate();
         fuzz_assemble();
+        fuzz_moments();
     }
     printf("%016llx\n", (unsigned long long)checksum);
     return 0;
