@@ -277,6 +277,11 @@ def simulate(
             "contrast": contrast,
         },
     }
+    if particles is not None and occupancy is not None:
+        message = "--particles and --occupancy exclude each other"
+        raise UsageError(message)
+    if particles is not None:
+        options["specimen"]["occupancy"] = 0  # it would go before, where a file sets it
     try:
         document = {} if config is None else load_document(config)
         for group, values in options.items():

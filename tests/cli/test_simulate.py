@@ -30,6 +30,11 @@ def test_options_go_before_the_file(dep, tmp_path):
         "specimen"
     ]
     assert (specimen["particles"], specimen["gap"]) == (4, 30.0)
+    # A number of particles goes before a share that the file asks for.
+    config.write_text("[specimen]\noccupancy = 0.3\n")
+    words = ("--config", config, *SMALL, *PLAIN, "-o", tmp_path, "--overwrite")
+    assert dep("simulate", *words).status == 0
+    assert (tmp_path / "sim_0001.csv").read_text().count("globule80") == 4
 
 
 def test_json_lists_the_outputs(dep, tmp_path):
@@ -57,6 +62,7 @@ def test_particles_without_room_are_said(dep, tmp_path):
         (("--type", "int16"), "--type"),
         (("--order", "random"), "acquisition.order"),
         (("--config", "nowhere.toml"), "nowhere.toml"),
+        (("--occupancy", "0.1", "--particles", "3"), "exclude each other"),
     ],
 )
 def test_mistakes_are_named_and_wrong_use(dep, tmp_path, words, named):

@@ -155,8 +155,9 @@ def _in_parallel(
         pool.shutdown()
         if isinstance(error, BrokenProcessPool):
             message = (
-                "a process of the simulation ended unexpectedly, most likely for want "
-                "of memory; use fewer jobs"
+                "a process of the simulation ended unexpectedly: for want of memory "
+                "(use fewer jobs), or because a script that calls this with jobs > 1 "
+                'does so outside of `if __name__ == "__main__":`'
             )
             raise SimulationError(message) from error
         raise

@@ -241,6 +241,9 @@ class _Work:
         angles: NDArray[np.float64],
         offset: NDArray[np.float64],
     ) -> bool:
+        if not solid.any():  # between the voxels' centres: the nearest one is its
+            solid = solid.copy()
+            solid[(solid.shape[0] // 2,) * 3] = True
         middle = self._ice.find_room(solid, self._generator)
         if middle is None:
             self._miss(name)

@@ -113,6 +113,14 @@ def test_vesicles_and_gold_are_there_or_not(settings):
     assert full.ice.background.max() < 30
 
 
+def test_a_bead_between_the_voxels_centres_is_somewhere(settings):
+    sample = specimen(settings, gold=20, particles=0, gold_diameter=5.0)
+    assert len(sample.bodies.xyz) == 20
+    middle = np.rint(sample.bodies.xyz).astype(int)
+    marked = sample.ice.instances[middle[:, 2], middle[:, 1], middle[:, 0]]
+    assert marked.tolist() == list(range(1, 21))
+
+
 def test_a_vesicle_is_two_leaflets_38_angstrom_apart():
     from dep.train.simulate.membranes import vesicle
 
