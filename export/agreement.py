@@ -161,7 +161,8 @@ def read_tiles(
             rng.standard_normal((1, 1, edge, edge, edge), dtype=np.float32)
             for _ in range(min(count, TILES))
         ]
-    with open_volume(tomogram, voxel_size=card.voxel_size) as volume:
+    size = card.voxel_size
+    with open_volume(tomogram, default_voxel_size=size, near=size) as volume:
         normalise = Normaliser.zscore(measure(volume))
         plan = plan_tiles(volume.shape, edge, card.margin)
         reader = TileReader(volume, normalise, plan)

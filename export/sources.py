@@ -10,6 +10,7 @@ from typing import Any
 from dep import __version__
 from dep.engine.card import ModelCard
 from dep.engine.model_file import ONNX_SUFFIX, onnx_metadata, read_card
+from dep.engine.readers.registry import is_there
 from dep.export.errors import ExportError
 from dep.export.published import Published
 from dep.train.card import make_card
@@ -18,6 +19,7 @@ from dep.train.config import TrainConfig, parse_config
 from dep.train.deployed import DeployedNetwork
 from dep.train.model_weights import NETWORK_KEY, load_model_weights, network_entry
 from dep.train.network import NetworkConfig, ResUNet3D
+from dep.train.sources import list_pairs
 
 _CHANGES = ("tile", "margin", "t_seg", "t_lm", "t_dist")
 
@@ -159,7 +161,7 @@ def _entry(network: NetworkConfig, names: list[str]) -> str:
 
 def _tomogram(config: TrainConfig) -> Path | None:
     """Return one to compare on, where the configuration's files are at hand."""
-    for source in (*config.data.validate_on, *config.data.train):
-        if source.tomogram.is_file():
-            return source.tomogram
-    return None
+    parts = list_pairs(config.data).parts
+    named = [pair.tomogram for part in ("validate", "train") for pair in parts[part]]
+    named += [one.tomogram for one in (*config.data.validate_on, *config.data.train)]
+    return next((path for path in named if is_there(path)), None)
