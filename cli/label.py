@@ -135,7 +135,9 @@ def _plan(
         raise UsageError(message)
     try:
         if coordinates is None:
-            plan = plan_of_config(load_config(source))
+            # What is left out with --init comes from the weights, and labels need none.
+            config = load_config(source, network={"coordinates": False})
+            plan = plan_of_config(config)
         else:
             plan = plan_of_files(source, coordinates, DIAMETER, "tball")
         if chosen is not None:

@@ -129,7 +129,8 @@ def train(
             fail(words_of(error), FAILED)
         except KeyboardInterrupt:
             if (folder / "last.ckpt").exists():
-                say(f"saved; go on with: dep train {config} -o {folder} --resume")
+                again = f"dep train {config} -o {folder} --resume"
+                say(f"what is saved goes on with: {again}")
             raise
         reporter.done(settings.name, checkpoint=str(checkpoint), **facts)
     typer.echo(f"checkpoint: {checkpoint}")

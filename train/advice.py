@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from dep.train.sections import ClassSection
+from dep.train.sections import ROUNDING, ClassSection
 
 # Liu et al. 2024: particles of 7 to 25 voxels, labels of 7.
 LEAST, MOST = 7, 25
@@ -80,13 +80,13 @@ def fitting_voxels(widths: Sequence[float], voxel_size: float) -> str:
 
 def largest_label(width: float, most: int = USUAL_LABEL) -> int:
     """Return the largest odd label diameter within a particle's width, 3 to `most`."""
-    whole = min(math.floor(width + 1e-6), most)
+    whole = min(math.floor(width + ROUNDING), most)
     return max(3, whole if whole % 2 else whole - 1)
 
 
 def _fits(width: float) -> bool:
-    return LEAST - 1e-6 <= width <= MOST + 1e-6
+    return LEAST - ROUNDING <= width <= MOST + ROUNDING
 
 
 def _is_even(width: float) -> bool:
-    return abs(width - round(width)) < 1e-6 and round(width) % 2 == 0
+    return abs(width - round(width)) < ROUNDING and round(width) % 2 == 0

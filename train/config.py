@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from dep.engine.errors import CardError, DepError
 from dep.train.card import make_card
 from dep.train.sections import (
+    ROUNDING,
     AugmentationSection,
     ClassSection,
     DataSection,
@@ -100,7 +101,7 @@ class TrainConfig(Section):
         if self.picking.t_dist is not None:
             return self.picking.t_dist
         smallest = min(entry.diameter for entry in self.classes if entry.report)
-        return float(smallest / self.voxel_size // 2 + 1)
+        return float((smallest / self.voxel_size + ROUNDING) // 2 + 1)
 
 
 def _inconsistencies(config: TrainConfig) -> list[str]:
@@ -133,6 +134,15 @@ def _inconsistencies(config: TrainConfig) -> list[str]:
             f"picking.margin {picking.margin} leaves nothing of a tile of "
             f"{picking.tile} voxels"
         )
+    loss = config.loss
+    terms = {"dice": loss.dice, "cross_entropy": loss.cross_entropy}
+    if config.outputs > 1:  # of one class these say nothing
+        terms |= {"class_term": loss.class_term, "foreground": loss.foreground}
+    if not any(terms.values()):
+        wrong.append(
+            f"loss: {', '.join(terms)} are all 0, so that nothing would be learnt: one "
+            "at least must be above 0"
+        )
     if config.network.coordinates and picking.tile != training.patch:
         wrong.append(
             "a network with coordinates depends on its patch size: picking.tile "
@@ -143,7 +153,7 @@ def _inconsistencies(config: TrainConfig) -> list[str]:
         f" {label} is wider than the particles of class {entry.name} "
         f"({entry.diameter / config.voxel_size:.1f} voxels)"
         for entry, label in zip(config.classes, config.label_diameters, strict=True)
-        if entry.report and label > entry.diameter / config.voxel_size
+        if entry.report and label > entry.diameter / config.voxel_size + ROUNDING
     ]
     return wrong
 

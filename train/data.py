@@ -32,6 +32,8 @@ class AnnotatedTomogram:
     fully_annotated
         Every particle of every class is among them; what has no label is background.
         Otherwise `labels` are from `hide_unannotated`.
+    weight
+        How often it is drawn, beside others of weight 1.
     """
 
     name: str
@@ -42,6 +44,7 @@ class AnnotatedTomogram:
     xyz: npt.NDArray[np.float32]
     class_id: npt.NDArray[np.uint8]
     fully_annotated: bool = True
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,18 @@ class PatchSampler:
         labels = np.zeros((self.batch, e, e, e), dtype=np.uint8)
         for k in range(self.batch):
             rng = np.random.default_rng([self.seed, step, rank * self.batch + k])
-            tomogram = self.tomograms[int(rng.integers(len(self.tomograms)))]
+            tomogram = self._tomogram(rng)
             centre = self._centre(tomogram, rng)
             _cut(tomogram, centre - e // 2, image[k, 0], labels[k])
         return image, labels
+
+    def _tomogram(self, rng: np.random.Generator) -> AnnotatedTomogram:
+        """Draw a tomogram by its weight."""
+        many = len(self.tomograms)
+        weights = np.array([one.weight for one in self.tomograms])
+        if (weights == weights[0]).all():
+            return self.tomograms[int(rng.integers(many))]
+        return self.tomograms[int(rng.choice(many, p=weights / weights.sum()))]
 
     def _centre(
         self, tomogram: AnnotatedTomogram, rng: np.random.Generator

@@ -1,7 +1,9 @@
 """The training of one configuration: data, network and Trainer brought together."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
@@ -17,7 +19,7 @@ from dep.train.init_weights import (
     remap,
     with_network,
 )
-from dep.train.intake import load_data
+from dep.train.intake import TrainingData, load_data, refuse_other_data
 from dep.train.launch import launch
 from dep.train.learner import Batches, Crop, Learner, augmentation
 from dep.train.loggers import check_loggers
@@ -119,29 +121,50 @@ def train_rank(
     progress: Callable[[Progress], None] | None,
 ) -> Path:
     """Do the part of one process of a training, see `train`."""
-    initial = None
-    if init is not None and not resume:
-        initial = load_initial(init)
-        config = with_network(config, initial.network.config)
-    use_threads(config, ranks)
-    place = (
-        torch.device(device, ranks.local) if device == "cuda" else torch.device(device)
-    )
-    checkpoint = load_last(folder.last) if resume else None
-    if checkpoint is not None:
-        # A run that was started from other weights may have taken their network.
-        config = with_network(config, checkpoint.network.config)
-    run = TrainingState(config, place)
-    kept = run.restore(checkpoint, folder.last) if checkpoint is not None else {}
-    data = load_data(config)
-    cut = sampler_of(config, data.train, ranks)
-    notes = [*precision_notes(config, device), *data.warnings]
-    if initial is not None:
-        notes += _start(run, initial, cut)
-    if ranks.first:
-        folder.begin(config, place, ranks.world)
+    with ExitStack() as held:
+        if ranks.first and resume and folder.path.is_dir():
+            held.enter_context(folder.held())
+        initial = None
+        if init is not None and not resume:
+            initial = load_initial(init)
+            config = with_network(config, initial.network.config)
+        use_threads(config, ranks)
+        place = torch.device(device)
+        if device == "cuda":
+            place = torch.device(device, ranks.local)
+        checkpoint = load_last(folder.last) if resume else None
+        if checkpoint is not None:
+            # A run that was started from other weights may have taken their network.
+            config = with_network(config, checkpoint.network.config)
+        run = TrainingState(config, place)
+        kept = run.restore(checkpoint, folder.last) if checkpoint is not None else {}
+        data = load_data(config)
+        if "trained_on" in kept:
+            refuse_other_data(kept["trained_on"], data.train, folder.last)
+        cut = sampler_of(config, data.train, ranks)
+        notes = [*precision_notes(config, device), *data.warnings]
+        if initial is not None:
+            notes += _start(run, initial, cut)
+        if ranks.first and not resume:
+            held.enter_context(folder.held())
+        if ranks.first:
+            folder.begin(config, place, ranks.world)
+        _make_steps(Learner(run, ranks), folder, data, cut, kept, notes, progress)
+    return folder.model
 
-    learner = Learner(run, ranks)
+
+def _make_steps(
+    learner: Learner,
+    folder: RunFolder,
+    data: TrainingData,
+    cut: Callable[[int], Crop],
+    kept: dict[str, Any],
+    notes: list[str],
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """Train to the end, with all that watches over it and records it."""
+    run, ranks = learner.run, learner.ranks
+    config = run.config
     with Interruption() as interruption, quiet():
         records = Records(config, folder, run.step, ranks.first, progress)
         watch = Watch(learner, folder, data, interruption, kept, records)
@@ -149,7 +172,7 @@ def train_rank(
         try:
             for note in notes:
                 records.say(note, run.step)
-            _run(watch, make_trainer(config, place, ranks, watch), cut)
+            _run(watch, make_trainer(config, run.device, ranks, watch), cut)
             watch.conclude()
             status = "success"
         except (MemoryError, RuntimeError) as error:
@@ -159,7 +182,6 @@ def train_rank(
             raise
         finally:
             records.close(status)
-    return folder.model
 
 
 def _holds_steps(last: Path) -> bool:
@@ -214,7 +236,7 @@ def _run(watch: Watch, trainer: Trainer, cut: Callable[[int], Crop]) -> None:
     run = watch.run
     steps = run.config.training.steps
     try:
-        if run.step >= steps:
+        if run.step >= steps and watch.ranks.first:
             watch.catch_up()
         if watch.finished:
             return

@@ -122,7 +122,9 @@ def remap(
     All layers but the last are taken over. In the last, the background and classes of
     the same name keep their weights; new classes keep those of `network`. Between one
     output (sigmoid) and many (softmax), the logit of the one is the difference of its
-    class's and the background's: sigmoid(a - b) = softmax(b, a) of a.
+    class's and the background's: sigmoid(a - b) = softmax(b, a) of a. The row of
+    `network`'s background is then added to all known ones, which changes nothing
+    between them and keeps new classes as unlikely as they are in a new network.
 
     Parameters
     ----------
@@ -155,7 +157,10 @@ def remap(
     state = {**initial.network.state_dict()}
     for key in ("weight", "bias"):
         made = fresh[FINAL + key].cpu().clone()
-        _fill(made, {name: row[key] for name, row in rows.items()}, wanted)
+        known_rows = {name: row[key] for name, row in rows.items()}
+        if initial.network.config.outputs == 1 < len(made):
+            known_rows = {name: row + made[0] for name, row in known_rows.items()}
+        _fill(made, known_rows, wanted)
         state[FINAL + key] = made
     old = [name for name in wanted if name in rows]
     new = [name for name in wanted if name not in rows]

@@ -1,6 +1,9 @@
 """Opens all that a training takes in: tomograms, centres and their weak labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +12,12 @@ from dep.engine.errors import DepError
 from dep.engine.normalise import measure
 from dep.engine.volume import open_volume
 from dep.train.advice import size_warnings
+from dep.train.checkpoint import CheckpointError
 from dep.train.config import ConfigError, TrainConfig
 from dep.train.contrast import believed, excess
 from dep.train.data import AnnotatedTomogram
 from dep.train.labels import hide_unannotated, weak_labels
-from dep.train.sources import PARTS
+from dep.train.sources import PARTS, some
 from dep.train.survey import Survey, Surveyed, survey
 
 
@@ -86,6 +90,53 @@ def survey_data(config: TrainConfig) -> Survey:
     return found
 
 
+def trained_on(tomograms: Sequence[AnnotatedTomogram]) -> list[list[Any]]:
+    """Tell training tomograms apart, wherever they lie: what decides which crops come.
+
+    Returns
+    -------
+    list
+        For each its name, shape, centres by class, whether all are annotated, and
+        weight, as plain values.
+    """
+    return [
+        [
+            one.name,
+            list(one.labels.shape),
+            np.bincount(one.class_id).tolist(),
+            one.fully_annotated,
+            one.weight,
+        ]
+        for one in tomograms
+    ]
+
+
+def refuse_other_data(
+    stored: list[list[Any]], tomograms: Sequence[AnnotatedTomogram], path: Path
+) -> None:
+    """Compare training tomograms with those of a checkpoint (from `trained_on`).
+
+    Raises
+    ------
+    CheckpointError
+        They are others, or were annotated otherwise.
+    """
+    mine = trained_on(tomograms)
+    if mine == stored:
+        return
+    were, are = [one[0] for one in stored], [one[0] for one in mine]
+    if were != are:
+        told = f"{some(were)}; now {some(are)}"
+    else:
+        other = [one[0] for one, old in zip(mine, stored, strict=True) if one != old]
+        told = f"{some(other)} had other centres, annotation, weight or shape"
+    message = (
+        f"{path}: was trained on other data: {told}. Start afresh in another folder "
+        "(--init takes the weights over), or restore the data"
+    )
+    raise CheckpointError(message)
+
+
 def label_volume(one: Surveyed, config: TrainConfig) -> npt.NDArray[np.uint8]:
     """Paint the weak labels of a tomogram.
 
@@ -120,6 +171,7 @@ def _open(one: Surveyed, config: TrainConfig) -> AnnotatedTomogram:
         xyz=one.xyz.astype(np.float32),
         class_id=one.class_id.astype(np.uint8),
         fully_annotated=one.fully_annotated,
+        weight=one.weight,
     )
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dep.engine.errors import DepError
 from dep.train.checkpoint import CheckpointError
@@ -21,7 +21,6 @@ from dep.train.ranks import LOOPBACK, Ranks
 from dep.train.state import TrainingError
 from dep.train.validate import Validation
 
-GRACE = 20.0  # seconds that processes are given to end by themselves
 ERRORS = {one.__name__: one for one in (CheckpointError, ConfigError, TrainingError)}
 COMMAND = (sys.executable, "-m", "dep.train.rank_main")
 Lines = queue.Queue[tuple[int, dict[str, Any] | None]]
@@ -66,7 +65,7 @@ def launch(
             processes.append(_start(task, rank, lines))
         _listen(processes, lines, progress)
     except KeyboardInterrupt:
-        _ask_to_stop(processes)
+        _ask_to_stop(processes, progress)
         raise
     finally:
         for process in processes:
@@ -91,14 +90,25 @@ def _start(task: Mapping[str, Any], rank: int, lines: Lines) -> "subprocess.Pope
     stdin.write(json.dumps(task) + "\n")
     stdin.flush()  # left open: its end tells the process that this one is gone
 
-    def read() -> None:
+    threading.Thread(
+        target=_read, args=(stdout, rank, lines), name=f"dep-rank-{rank}", daemon=True
+    ).start()
+    return process
+
+
+def _read(stdout: IO[str], rank: int, lines: Lines) -> None:
+    """Put a process's lines into the queue, and None after the last."""
+    try:
         with stdout:
             for line in stdout:
-                lines.put((rank, json.loads(line)))
+                try:
+                    said = json.loads(line)
+                except ValueError:  # none of ours
+                    sys.stderr.write(line)
+                    continue
+                lines.put((rank, said))
+    finally:
         lines.put((rank, None))
-
-    threading.Thread(target=read, name=f"dep-rank-{rank}", daemon=True).start()
-    return process
 
 
 def _listen(
@@ -122,16 +132,22 @@ def _listen(
             progress(decode(line))
 
 
-def _ask_to_stop(processes: list["subprocess.Popen[str]"]) -> None:
-    """Tell the processes to save and end; a second Ctrl-C ends them at once."""
+def _ask_to_stop(
+    processes: list["subprocess.Popen[str]"],
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """Tell the processes to save and end; a second Ctrl-C ends them at once.
+
+    A step or a validation takes as long as it takes: they are not hurried.
+    """
     for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
+    if progress is not None:
+        note = "stops after this step or validation; Ctrl-C again stops at once"
+        progress(Progress(0, 0, math.nan, 0.0, 0.0, 0.0, None, note))
     for process in processes:
-        try:
-            process.wait(timeout=GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.wait()
 
 
 def _ended(rank: int, status: int) -> str:

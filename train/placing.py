@@ -101,6 +101,38 @@ def _share_out(path: Path, pairs: list[Pair], table: Table, result: Rows) -> Non
         )
 
 
+def listed_once(
+    xyz: npt.NDArray[np.float64], class_id: npt.NDArray[np.int64], within: float = 0.01
+) -> npt.NDArray[np.int64]:
+    """Find rows that repeat an earlier one: the same class at the same place.
+
+    Two files of one tomogram may hold the same particles, in formats that round
+    otherwise, and one file may be named by two patterns.
+
+    Parameters
+    ----------
+    xyz, class_id
+        (n, 3) in voxels, and (n,).
+    within
+        Voxels, along each axis, that count as the same place.
+
+    Returns
+    -------
+    (m,) int64
+        The rows that repeat none, rising.
+    """
+    order = np.lexsort((xyz[:, 0], class_id))
+    again = np.zeros(len(xyz), bool)
+    for apart in range(1, len(xyz)):
+        a, b = order[:-apart], order[apart:]
+        near = (class_id[a] == class_id[b]) & (xyz[b, 0] - xyz[a, 0] <= within)
+        if not near.any():
+            break
+        same = near & (np.abs(xyz[a] - xyz[b]).max(axis=1) <= within)
+        again[np.maximum(a[same], b[same])] = True
+    return np.flatnonzero(~again)
+
+
 def where_outside(
     xyz: npt.NDArray[np.float64], shape: tuple[int, int, int], tomogram: Path
 ) -> str | None:

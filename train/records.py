@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dep.train.config import TrainConfig
 from dep.train.loggers import Loggers
-from dep.train.metrics_file import MetricsFile, Progress
+from dep.train.metrics_file import MetricsFile, Progress, read_metrics
 from dep.train.run_folder import RunFolder
 
 
@@ -59,7 +59,9 @@ class Records:
     def write(self, report: Progress) -> None:
         """Record a report; the file is there from the first one on."""
         if self._metrics is None:
-            self._metrics = MetricsFile(self._path, self._step)
+            # The line of a step that is reported again is replaced.
+            step = min(self._step, report.step - 1)
+            self._metrics = MetricsFile(self._path, step)
         self._metrics.write(report)
         self._step = report.step
         if self._progress is not None:
@@ -67,6 +69,14 @@ class Records:
         if self._loggers is not None:
             for note in self._loggers.write(report):
                 self.say(note, report.step)
+
+    @property
+    def last(self) -> tuple[float, float]:
+        """Loss and seconds a step of the last line; NaN where there is none."""
+        rows = read_metrics(self._path)
+        if not rows:
+            return math.nan, math.nan
+        return float(rows[-1]["loss"]), float(rows[-1]["seconds_per_step"])
 
     def say(self, note: str, step: int) -> None:
         """Report a remark and keep it for the summary."""

@@ -1,9 +1,11 @@
 """The folder of a run: what is in it, each file whole or not there at all."""
 
+import contextlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,14 @@ from dep.train.card import make_card, weights_digest
 from dep.train.checkpoint import save_checkpoint
 from dep.train.config import TrainConfig, config_values
 from dep.train.history import History
+from dep.train.state import TrainingError
+
+try:
+    import fcntl
+except ImportError:  # not POSIX
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_TRIES = 50  # each a tenth of a second: a run that was stopped may still be ending
 
 
 class RunFolder:
@@ -40,6 +50,38 @@ class RunFolder:
     def overlay(self, tomogram: str) -> Path:
         """Return the picture of a tomogram's picks."""
         return self.path / f"overlay_{tomogram}.png"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other trainings out of the folder, until the block or the process ends.
+
+        Where the file system knows no locks, nobody is kept out.
+
+        Raises
+        ------
+        TrainingError
+            Another process is training into it, and does not end within 5 seconds.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if fcntl is None:
+            yield
+            return
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            for tries_left in reversed(range(LOCK_TRIES)):
+                try:
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if not tries_left:
+                        raise TrainingError(_taken(self.path)) from None
+                    time.sleep(0.1)
+                except OSError:
+                    break
+                else:
+                    break
+            yield
+        finally:
+            os.close(folder)
 
     def begin(self, config: TrainConfig, device: torch.device, world: int) -> None:
         """Write the configuration as used and what it runs with."""
@@ -78,6 +120,14 @@ class RunFolder:
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Write `summary.json`."""
         _write_json(self.summary, values)
+
+
+def _taken(path: Path) -> str:
+    return (
+        f"{path}: another training is writing into this folder. Wait for it or stop "
+        "it, or choose another folder with -o; processes that torchrun or srun start "
+        "belong together where training.devices says how many there are on a node"
+    )
 
 
 def versions(device: torch.device, world: int) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from pydantic import (
 
 from dep.train.labels import LabelKind
 
+# By how many voxels a width that was computed may miss the whole number that it is.
+ROUNDING = 1e-6
+
 
 def _odd(diameter: int) -> int:
     if diameter % 2 == 0:
@@ -77,6 +80,8 @@ class Source(Section):
     fully_annotated
         Whether every particle of every class is annotated; None:
         `data.fully_annotated`.
+    weight
+        How often each of its tomograms is trained on, beside those of weight 1.
     """
 
     tomogram: Path
@@ -84,6 +89,7 @@ class Source(Section):
     of_class: str | None = Field(default=None, alias="class", min_length=1)
     binning: float | None = Field(default=None, gt=0)
     fully_annotated: bool | None = None
+    weight: float = Field(default=1.0, gt=0)
 
 
 class SplitSection(Section):

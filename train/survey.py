@@ -21,7 +21,7 @@ from dep.engine.readers.names import tomogram_name
 from dep.engine.readers.registry import open_tomogram, read_header
 from dep.engine.truth import truth_of
 from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
-from dep.train.placing import rows_for, where_outside
+from dep.train.placing import listed_once, rows_for, where_outside
 from dep.train.sections import DataSection
 from dep.train.sources import PARTS, Pair, list_pairs, some
 
@@ -42,6 +42,8 @@ class Surveyed:
         (n,) int64, from 1, in the order of the configuration's classes.
     fully_annotated
         Every particle of every class is among them.
+    weight
+        How often it is trained on, beside others of weight 1.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Surveyed:
     xyz: npt.NDArray[np.float64]
     class_id: npt.NDArray[np.int64]
     fully_annotated: bool
+    weight: float = 1.0
 
 
 @dataclass
@@ -182,6 +185,12 @@ def _look(
         result.faults.append(
             f"{path}: fully_annotated is true in one entry and false in another"
         )
+    weights = {pair.source.weight for pair, _ in found}
+    if len(weights) > 1:
+        result.faults.append(
+            f"{path}: weight is {' and '.join(f'{one:g}' for one in sorted(weights))} "
+            "in its entries; it is of the tomogram, so let them agree"
+        )
     xyz, class_id = [np.zeros((0, 3))], [np.zeros(0, np.int64)]
     for pair, rows in found:
         binning = pair.source.binning or data.binning
@@ -211,14 +220,22 @@ def _look(
             result.faults.append(_nothing(pair, truth.ignored, len(names)))
         xyz.append(truth.xyz)
         class_id.append(truth.class_id)
+    centres, labels = np.concatenate(xyz), np.concatenate(class_id)
+    once = listed_once(centres, labels)
+    if len(once) < len(centres):
+        result.warnings.append(
+            f"{path}: {len(centres) - len(once)} of {len(centres)} centres are listed "
+            "twice, and count once"
+        )
     result.parts[part].append(
         Surveyed(
             path=path,
             name=tomogram_name(path),
             shape=header.shape,
-            xyz=np.concatenate(xyz),
-            class_id=np.concatenate(class_id),
+            xyz=centres[once],
+            class_id=labels[once],
             fully_annotated=complete == {True},
+            weight=found[0][0].source.weight,
         )
     )
 

@@ -16,7 +16,7 @@ from dep.train.checkpoint import load_checkpoint
 from dep.train.curves import column, draw_curves
 from dep.train.data import AnnotatedTomogram
 from dep.train.history import History
-from dep.train.intake import TrainingData
+from dep.train.intake import TrainingData, trained_on
 from dep.train.learner import Learner
 from dep.train.metrics_file import Progress, read_metrics
 from dep.train.overlay import draw_overlay
@@ -167,6 +167,7 @@ class Watch(Callback):
             **self.run.resumable(),
             "history": self.history.to_dict(),
             "losses": self._known,
+            "trained_on": trained_on(self.data.train),
             "scaler": self._scaler,
         }
         self.folder.write_last({**shipped, "training": training}, self.history)
@@ -218,14 +219,18 @@ class Watch(Callback):
 
     def _report(self, now: float, validation: Validation | None) -> None:
         self._look()
-        if self.ranks.first and self._known:
+        if self.ranks.first and (self._known or validation is not None):
+            loss, seconds = self.records.last  # of a resumed run's last step
+            if self._known:
+                loss = sum(self._known) / len(self._known)
+                seconds = (now - self._reported) / len(self._known)
             report = Progress(
                 step=self.run.step,
                 steps=self.run.config.training.steps,
-                loss=sum(self._known) / len(self._known),
+                loss=loss,
                 learning_rate=learning_rate(self.run.step - 1, self.run.config),
                 seconds=now - self.records.started,
-                seconds_per_step=(now - self._reported) / len(self._known),
+                seconds_per_step=seconds,
                 validation=validation,
             )
             self.records.write(report)
@@ -243,9 +248,7 @@ class Watch(Callback):
         tomograms = self.data.validate
         if self.ranks.world == 1:
             self._let_in()
-        picked = self._gather(
-            self._pick(tomograms[self.ranks.rank :: self.ranks.world])
-        )
+        picked = self._pick_together(tomograms)
         self.interruption.hold()
         scores = mean_scores(picked)
         self.history.validated = self.run.step
@@ -268,10 +271,14 @@ class Watch(Callback):
         self.validating = False
         return picked
 
-    def _gather(self, mine: list[Picked]) -> list[Picked]:
-        """Return what all ranks picked, in the order of the tomograms."""
-        if self.ranks.world == 1:
-            return mine
+    def _pick_together(self, tomograms: Sequence[AnnotatedTomogram]) -> list[Picked]:
+        """Share tomograms among ranks; give all picks in the tomograms' order.
+
+        After a run's last step there is no group of ranks, and the first picks alone.
+        """
+        if not dist.is_initialized():
+            return self._pick(tomograms)
+        mine = self._pick(tomograms[self.ranks.rank :: self.ranks.world])
         parts: list[list[Picked]] = [[] for _ in range(self.ranks.world)]
         dist.all_gather_object(parts, mine)
         longest = max(len(part) for part in parts)

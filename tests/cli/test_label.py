@@ -35,6 +35,14 @@ def test_the_labels_of_a_configuration(dep, run_files, tmp_path):
     assert "vesicle (2)" in outcome.err  # what is left out is said
 
 
+def test_a_configuration_may_leave_the_network_to_init(dep, run_files, tmp_path):
+    network = "[network]\nwidths = [4, 8]\ncoordinates = false\nstem_stride = 2\n"
+    run_files.rewrite((network, ""))
+    outcome = dep("label", run_files.config, "-o", tmp_path / "labels")
+    assert outcome.status == 0, outcome.err
+    assert len(list((tmp_path / "labels").iterdir())) == 2
+
+
 @pytest.mark.parametrize("kind", ["cubic", "ball", "tball"])
 def test_kind_and_diameters_of_a_tomogram_alone(dep, run_files, tmp_path, kind):
     (run_files.folder / "c.coords").write_text("1 10 12 14\n2 30 20 14\n1 11 12 14\n")

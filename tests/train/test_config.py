@@ -42,6 +42,9 @@ def test_all_faults_at_once(run_files):
         assert part in message
 
 
+NO_LOSS = "[loss]\ndice = 0\ncross_entropy = 0\nclass_term = 0\nforeground = 0\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -57,12 +60,34 @@ def test_all_faults_at_once(run_files):
         ("learning_rate = 1e-2", "learning_rate = inf", "training.learning_rate"),
         ("t_dist = 4", "t_dist = 4\niterations = [1, 2]", "iterations"),
         ("held.mrc", "./tomo.mrc", "both trained on and validated on"),
+        ("[network]", NO_LOSS + "\n[network]", "loss: dice, .*foreground are all 0"),
     ],
 )
 def test_parts_that_do_not_fit_each_other(run_files, old, new, says):
     run_files.config.write_text(run_files.config.read_text().replace(old, new))
     with pytest.raises(ConfigError, match=says):
         load_config(run_files.config)
+
+
+def test_a_label_may_be_just_as_wide_as_its_particle(run_files):
+    """75.6 Å are 7 voxels of 10.8 Å, though not to a computer."""
+    assert 7 > 75.6 / 10.8
+    values = tomllib.loads(run_files.config.read_text())
+    values["voxel_size"] = 10.8
+    values["classes"] = [{"name": "a", "diameter": 75.6}]
+    values["labels"] = {"diameter": 7}
+    del values["picking"]["t_dist"]
+    assert parse_config(values, "test").t_dist == 4
+
+
+def test_of_one_class_two_terms_of_the_loss_count(run_files):
+    values = tomllib.loads(run_files.config.read_text())
+    values["classes"] = values["classes"][:1]
+    values["loss"] = {"dice": 0, "cross_entropy": 0, "foreground": 1}
+    with pytest.raises(ConfigError, match="loss: dice, cross_entropy are all 0"):
+        parse_config(values, "test")
+    values["loss"]["dice"] = 0.5
+    parse_config(values, "test")
 
 
 def configured(run_files, *changes):

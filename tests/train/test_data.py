@@ -153,5 +153,23 @@ def test_rare_classes_are_seen_more_often_than_they_occur():
     assert (found[:, 2] == 40).mean() == pytest.approx(1 / 6, abs=0.04)
 
 
+def test_tomograms_are_drawn_by_their_weights():
+    first = one_particle()
+    second = dataclasses.replace(first, voxels=first.voxels + 1_000_000)
+
+    def share(weight):
+        heavy = dataclasses.replace(second, weight=weight)
+        sampler = PatchSampler([first, heavy], 4, 4, 10, 0.0, 2, 1)
+        crops = np.concatenate([sampler(step)[0] for step in range(60)])
+        return (crops.max(axis=(1, 2, 3, 4)) > 1_000_000).mean(), crops
+
+    assert share(3.0)[0] == pytest.approx(0.75, abs=0.05)
+    assert share(0.25)[0] == pytest.approx(0.2, abs=0.05)
+    # Where all weigh alike, whatever that is, the draws are those without weights.
+    alike = [dataclasses.replace(one, weight=7.0) for one in (first, second)]
+    crops = PatchSampler(alike, 4, 4, 10, 0.0, 2, 1)(5)[0]
+    np.testing.assert_array_equal(crops, share(1.0)[1][50:60])
+
+
 def test_classes_that_are_not_configured_are_left_out(tomograms):
     assert np.bincount(tomograms[0].class_id).tolist() == [0, 5, 5, 5]

@@ -182,6 +182,8 @@ def test_classes_are_found_by_name(run_files, theirs, ours):
     if new.shape[1] == 1:
         new = np.concatenate((0 * new, new), axis=1)
         old = old - old[:, :1]
+    if outputs == 1:  # whatever was added to all known classes and the background
+        new = new - new[:, :1]
     np.testing.assert_allclose(new[:, 0], old[:, 0], atol=1e-5)
     for number, name in enumerate(ours, start=1):
         if name in theirs:
@@ -191,6 +193,29 @@ def test_classes_are_found_by_name(run_files, theirs, ours):
         else:
             assert name in note.split("new to it:")[1]
     assert untrained.shape[1] == (1 if len(ours) == 1 else len(ours) + 1)
+
+
+def test_a_class_beside_that_of_a_sigmoid_is_as_rare_as_in_a_new_network(run_files):
+    """Else it would be half of a tomogram: the background of a sigmoid has logit 0."""
+    config = classes(load_config(run_files.config), "c", "a")
+    kind = network_config(config)
+    source = ResUNet3D(NetworkConfig.from_dict({**kind.to_dict(), "outputs": 1}))
+    fresh = ResUNet3D(kind)
+    state, _ = remap(Initial("x.ckpt", source, ("a",), False), fresh, config)
+    target = ResUNet3D(kind)
+    target.load_state_dict(state)
+
+    def parts(network):
+        logits = logits_of(network.eval(), noise(16))
+        whole = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (whole / whole.sum(axis=1, keepdims=True)).mean(axis=(0, 2, 3, 4))
+
+    assert parts(fresh)[1] < 0.1
+    assert parts(target)[1] < 0.1
+    # What the sigmoid said of its own class is said still, beside the background.
+    logits = logits_of(target.eval(), noise(16))
+    said = logits_of(source.eval(), noise(16))[:, 0]
+    np.testing.assert_allclose(logits[:, 2] - logits[:, 0], said, atol=1e-4)
 
 
 def test_a_published_checkpoint_does_not_name_its_classes(run_files):

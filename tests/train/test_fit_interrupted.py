@@ -76,7 +76,7 @@ def test_killed_and_stopped_runs_end_bit_for_bit_as_an_unbroken_one(
     assert process.returncode == 130, err
     assert err.endswith("dep: stopped\n")
     again = f"dep train {run_files.config} -o {broken} --resume"
-    assert f"dep: saved; go on with: {again}\n" in err
+    assert f"dep: what is saved goes on with: {again}\n" in err
     assert "Lightning" not in err
     assert "Traceback" not in err
     stopped_at = load_checkpoint(last).step

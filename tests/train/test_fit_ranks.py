@@ -1,5 +1,6 @@
 """Several processes train one network: the same weights on each, in step."""
 
+import io
 import json
 import subprocess
 import sys
@@ -14,13 +15,15 @@ from dep.train import (
     load_config,
     train,
 )
-from dep.train.launch import Lines, _listen, decode, encode
+from dep.train.launch import Lines, _ask_to_stop, _listen, _read, decode, encode
 from dep.train.metrics_file import Progress
 from dep.train.ranks import find_ranks
 from dep.train.validate import Validation
 
 # A process of a device that keeps what it ends with.
 RANK = """
+import os
+import signal
 import sys
 from dep.train.rank_main import main
 from dep.train.watch import Watch, dist
@@ -30,6 +33,8 @@ def keep(self):
     state = [self.run.network.state_dict(), self.run.shipped()["state_dict"]]
     history = self.history.to_dict()
     path = self.folder.path.with_name(f"rank{self.ranks.rank}.pt")
+    os.write(1, b"a library prints\\n")  # no report, and not in its way
+    os.kill(os.getpid(), signal.SIGTERM)  # for the process that started this one
     torch.save([*state, history, dist.get_backend()], path)
     conclude(self)
 Watch.conclude = keep
@@ -58,7 +63,7 @@ def test_two_ranks_end_with_one_network(two_devices, tmp_path, monkeypatch, capf
     monkeypatch.setattr("dep.train.launch.COMMAND", (sys.executable, "-c", RANK))
     reports = []
     path = train(load_config(two_devices), tmp_path / "run", progress=reports.append)
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("", 2 * "a library prints\n")
     first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in "01")
     assert str(first[2:]) == str(second[2:])  # text: a distance may be nan
     assert (first[2]["validated"], first[3]) == (5, "gloo")
@@ -89,6 +94,31 @@ def test_a_process_that_is_killed_is_explained():
     lines.put((0, None))
     with pytest.raises(TrainingError, match=r"SIGKILL.*memory.*--resume"):
         _listen([killed], lines, None)
+
+
+def test_lines_that_are_no_reports_go_to_stderr(capsys):
+    lines = Lines()
+    _read(io.StringIO('NCCL INFO\n{"step": 1}\n\n'), 3, lines)
+    assert [lines.get(), lines.get()] == [(3, {"step": 1}), (3, None)]
+    assert capsys.readouterr().err == "NCCL INFO\n\n"
+
+
+def test_who_is_asked_to_stop_is_waited_for():
+    program = """
+import signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: (time.sleep(1), sys.exit(130)))
+print("ready", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    notes = []
+    _ask_to_stop([process], notes.append)
+    assert process.poll() == 130
+    assert "Ctrl-C again stops at once" in notes[0].note
+    process.stdout.close()
 
 
 def test_reports_survive_the_way_between_processes():
