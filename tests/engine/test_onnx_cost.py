@@ -59,9 +59,13 @@ def test_the_bundled_model_costs_what_its_layers_say():
     pytest.importorskip("torch")
     from dep.train.network import NetworkConfig, ResUNet3D
 
-    # docs/models.md: the member `standard`; 14 outputs, beads among them.
+    # docs/models.md: the interpolated head; 14 outputs, beads among them.
     config = NetworkConfig(
-        14, widths=(32, 64, 96, 128), coordinates=False, stem_stride=2
+        14,
+        widths=(32, 64, 96, 128),
+        coordinates=False,
+        stem_stride=2,
+        head="interpolated",
     )
     tile = (64, 96, 112)
     assert multiply_adds(bundled_model(), tile) == counted_by_torch(

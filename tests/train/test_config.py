@@ -213,7 +213,7 @@ def test_the_documents_name_every_key_and_its_default(root):
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("simulated12.toml", "standard"), ("fast.toml", "fast")]
+    ("file", "name"), [("two_sources.toml", "standard"), ("fast.toml", "fast")]
 )
 def test_the_recipe_describes_the_bundled_model(root, file, name):
     recipe = (root / "train/recipes" / file).read_text()

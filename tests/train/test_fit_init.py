@@ -35,18 +35,14 @@ from dep.train.state import network_config
 
 
 def logits_of_file(path, tile):
-    """The last convolution's output, before the softmax inside the file."""
+    """What goes into the softmax inside the file."""
     model = onnx.load(str(path))
-    (last,) = (
-        node
-        for node in model.graph.node
-        if node.op_type == "Conv" and node.input[1].startswith("network.final_conv")
-    )
-    model.graph.output.append(onnx.ValueInfoProto(name=last.output[0]))
+    (last,) = (node.input[0] for node in model.graph.node if node.op_type == "Softmax")
+    model.graph.output.append(onnx.ValueInfoProto(name=last))
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    return session.run([last.output[0]], {"tomogram": tile})[0]
+    return session.run([last], {"tomogram": tile})[0]
 
 
 def logits_of(network, tile):
