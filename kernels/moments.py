@@ -102,4 +102,5 @@ def _as_stored(voxels: NDArray[Any]) -> NDArray[Any]:
     native = flat.dtype.newbyteorder("=")
     if native.str[1:] not in STORED:
         native = np.dtype(np.float32 if native == np.float16 else np.float64)
-    return flat.astype(native, copy=False)
+    # A type that names its byte order is another to who reads buffers, be it native.
+    return flat.astype(native, copy=False).view(native)

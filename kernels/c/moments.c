@@ -9,10 +9,7 @@
 enum { LANES = 8, RUN = 1024 };
 
 typedef double doubles __attribute__((vector_size(32)));
-typedef int64_t masks __attribute__((vector_size(32)));
 
-/* `mask ? a : b` lane by lane, on the bits; a mask is all ones or all zeros. */
-#define CHOOSE(mask, a, b) ((doubles)(((mask) & (masks)(a)) | (~(mask) & (masks)(b))))
 #define ACROSS(v) ((v[0] + v[1]) + (v[2] + v[3]))
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

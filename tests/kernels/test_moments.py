@@ -104,6 +104,15 @@ def test_large_finite_voxels_are_no_infinities():
         assert found.sums[0] == np.inf
 
 
+@pytest.mark.parametrize("dtype", STORED)
+def test_a_type_may_name_its_byte_order(dtype):
+    """As those of files do."""
+    voxels = voxels_of(np.random.default_rng(3), dtype, 3000).astype(dtype)
+    for order in "<>=|":
+        told = voxels.astype(voxels.dtype.newbyteorder(order))
+        equal(moments(told), moments(voxels))
+
+
 def test_memory_layout_does_not_matter():
     voxels = np.random.default_rng(2).normal(size=(30, 40)).astype("f4")
     turned = np.asfortranarray(voxels)
