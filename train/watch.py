@@ -220,10 +220,11 @@ class Watch(Callback):
     def _report(self, now: float, validation: Validation | None) -> None:
         self._look()
         if self.ranks.first and (self._known or validation is not None):
-            loss, seconds = self.records.last  # of a resumed run's last step
             if self._known:
                 loss = sum(self._known) / len(self._known)
                 seconds = (now - self._reported) / len(self._known)
+            else:  # a resumed run that had made its last step
+                loss, seconds = self.records.last
             report = Progress(
                 step=self.run.step,
                 steps=self.run.config.training.steps,
