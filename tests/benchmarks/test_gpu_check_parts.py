@@ -292,11 +292,19 @@ def test_options_of_onnx_runtime_are_timed_and_wrong_ones_are_a_row(gpu, context
         ({}, {"no_such_option": "1"}),
         ("CPUExecutionProvider", gpu.onnxruntime_options.CUDA),
     )
+    scores = None
     for options, provider in zip(*ways, strict=True):
-        gpu.onnxruntime_options.measure(
-            context, runtime, bundled_model("fast"), options, provider, batch=1
+        found = gpu.onnxruntime_options.measure(
+            context, runtime, bundled_model("fast"), options, provider, 1, scores
         )
+        scores = found if scores is None else scores
+    assert found is None
+    gpu.onnxruntime_options.measure(
+        context, runtime, bundled_model("fast"), {}, ways[1][0], 1, scores - 0.25
+    )
     rows = taken_down(gpu, context)["tables"]["options"]
     assert rows[0]["ms_per_tile"] > 0
     assert rows[0]["file"] == "fast.onnx"
+    assert "scores_differ" not in rows[0]  # from nothing yet
     assert "note" in rows[1]
+    assert rows[2]["scores_differ"] == pytest.approx(0.25, abs=1e-3)
