@@ -166,7 +166,7 @@ def test_the_documents_example_and_the_recipe_validate(root):
     assert parse_config(tomllib.loads(example), "docs").outputs == 3
 
 
-@pytest.mark.parametrize("name", ["simulated12", "two_sources", "fast"])
+@pytest.mark.parametrize("name", ["simulated12", "two_sources", "fast", "fast_two_sources"])
 def test_the_recipes_validate(root, name):
     recipe = (root / f"train/recipes/{name}.toml").read_text()
     config = parse_config(tomllib.loads(recipe), "recipe")
@@ -213,7 +213,7 @@ def test_the_documents_name_every_key_and_its_default(root):
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("two_sources.toml", "standard"), ("fast.toml", "fast")]
+    ("file", "name"), [("two_sources.toml", "standard"), ("fast_two_sources.toml", "fast")]
 )
 def test_the_recipe_describes_the_bundled_model(root, file, name):
     recipe = (root / "train/recipes" / file).read_text()
