@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from dep.engine.model_file import read_card
 from dep.train.card import make_card
 from dep.train.config import (
     ConfigError,
@@ -166,14 +165,6 @@ def test_the_documents_example_and_the_recipe_validate(root):
     assert parse_config(tomllib.loads(example), "docs").outputs == 3
 
 
-@pytest.mark.parametrize("name", ["simulated12", "two_sources", "fast", "fast_two_sources"])
-def test_the_recipes_validate(root, name):
-    recipe = (root / f"train/recipes/{name}.toml").read_text()
-    config = parse_config(tomllib.loads(recipe), "recipe")
-    assert [entry.name for entry in config.classes if not entry.report] == ["fiducial"]
-    assert config.data.fully_annotated
-
-
 def keys(model):
     """Name every key of a section, and those of the sections in it."""
     for name, field in model.model_fields.items():
@@ -210,15 +201,3 @@ def test_the_documents_name_every_key_and_its_default(root):
             assert found == ast.literal_eval(said), key
             checked += 1
     assert checked > 40
-
-
-@pytest.mark.parametrize(
-    ("file", "name"), [("two_sources.toml", "standard"), ("fast_two_sources.toml", "fast")]
-)
-def test_the_recipe_describes_the_bundled_model(root, file, name):
-    recipe = (root / "train/recipes" / file).read_text()
-    wanted = make_card(parse_config(tomllib.loads(recipe), "recipe")).to_dict()
-    bundled = read_card(root / f"engine/data/{name}.onnx").to_dict()
-    for card in (wanted, bundled):
-        card.pop("weights_digest")
-    assert bundled == wanted
