@@ -125,7 +125,10 @@ def train(
 
         try:
             checkpoint = fit(settings, folder, resume=resume, init=init, progress=show)
-        except (CheckpointError, ConfigError, TrainingError) as error:
+        except ConfigError as error:
+            # Such as voxels that are no numbers: found where all of them are read.
+            fail(words_of(error), WRONG_USE)
+        except (CheckpointError, TrainingError) as error:
             fail(words_of(error), FAILED)
         except KeyboardInterrupt:
             if (folder / "last.ckpt").exists():
@@ -150,6 +153,18 @@ def _read(path: Path, folder: Path, *, resume: bool, init: str | None) -> "Train
     except (CheckpointError, ModelError) as error:
         fail(words_of(error), FAILED)
     try:
-        return load_config(path, network)
+        return load_config(path, network, also=_lacking)
     except ConfigError as error:
         fail(words_of(error), WRONG_USE)
+
+
+def _lacking(config: "TrainConfig") -> list[str]:
+    """Say what this machine lacks for the training."""
+    from dep.train.ranks import choose_device
+    from dep.train.state import TrainingError
+
+    try:
+        choose_device(config)
+    except TrainingError as error:
+        return [str(error)]
+    return []

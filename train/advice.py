@@ -8,6 +8,7 @@ from dep.train.sections import ROUNDING, ClassSection
 # Liu et al. 2024: particles of 7 to 25 voxels, labels of 7.
 LEAST, MOST = 7, 25
 USUAL_LABEL = 7
+LEAST_LABEL = 3  # that has a voxel at its centre and others around it
 FACTORS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
 
 
@@ -81,7 +82,7 @@ def fitting_voxels(widths: Sequence[float], voxel_size: float) -> str:
 def largest_label(width: float, most: int = USUAL_LABEL) -> int:
     """Return the largest odd label diameter within a particle's width, 3 to `most`."""
     whole = min(math.floor(width + ROUNDING), most)
-    return max(3, whole if whole % 2 else whole - 1)
+    return max(LEAST_LABEL, whole if whole % 2 else whole - 1)
 
 
 def _fits(width: float) -> bool:

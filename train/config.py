@@ -1,14 +1,16 @@
 """The training configuration: one TOML file, validated whole before anything runs."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field
 
-from dep.engine.errors import CardError, DepError
-from dep.train.card import make_card
+from dep.engine.errors import DepError
+from dep.train.advice import size_warnings
+from dep.train.consistency import misfits
+from dep.train.mending import Mended, mend
 from dep.train.sections import (
     ROUNDING,
     AugmentationSection,
@@ -23,17 +25,21 @@ from dep.train.sections import (
     Source,
     TrainingSection,
 )
-from dep.train.sources import anchored
-from dep.train.survey import survey
+from dep.train.sources import anchored, list_pairs
+from dep.train.survey import Known, survey
 
 __all__ = [
     "ConfigError",
     "Source",
     "TrainConfig",
     "config_values",
+    "listed",
     "load_config",
     "parse_config",
 ]
+
+# The lists of `[data]`, and their keys in the file.
+PARTS = {"train": "train", "validate_on": "validate", "test": "test"}
 
 
 class ConfigError(DepError, ValueError):
@@ -42,6 +48,9 @@ class ConfigError(DepError, ValueError):
 
 class TrainConfig(Section):
     """The whole file.
+
+    Each value is one that it may be; that they also fit each other is what
+    `load_config` and `parse_config` see to.
 
     Attributes
     ----------
@@ -65,19 +74,6 @@ class TrainConfig(Section):
     augmentation: AugmentationSection = AugmentationSection()
     training: TrainingSection
     picking: PickingSection
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "TrainConfig":
-        wrong = _inconsistencies(self)
-        if not wrong:
-            # What the card does not take would otherwise show after the training.
-            try:
-                make_card(self)
-            except CardError as error:
-                wrong = list(error.faults)
-        if wrong:
-            raise ValueError("\n".join(wrong))
-        return self
 
     @property
     def outputs(self) -> int:
@@ -104,62 +100,10 @@ class TrainConfig(Section):
         return float((smallest / self.voxel_size + ROUNDING) // 2 + 1)
 
 
-def _inconsistencies(config: TrainConfig) -> list[str]:
-    """List the parts of a configuration that do not fit each other."""
-    wrong = []
-    names = [entry.name for entry in config.classes]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        wrong.append(f"classes named twice: {', '.join(doubled)}")
-    if not any(entry.report for entry in config.classes):
-        wrong.append("no class is reported: set report = true for one at least")
-    data, training, picking = config.data, config.training, config.picking
-    wrong += [
-        f"data: class = {source.of_class!r} is not one of the classes "
-        f"({', '.join(names)})"
-        for source in (*data.train, *data.validate_on, *data.test)
-        if source.of_class is not None and source.of_class not in names
-    ]
-    multiple = config.network.multiple
-    wrong += [
-        f"{name} must be a multiple of {multiple} for this network, found {edge}"
-        for name, edge in (
-            ("training.patch", training.patch),
-            ("picking.tile", picking.tile),
-        )
-        if edge % multiple
-    ]
-    if 2 * picking.margin >= picking.tile:
-        wrong.append(
-            f"picking.margin {picking.margin} leaves nothing of a tile of "
-            f"{picking.tile} voxels"
-        )
-    loss = config.loss
-    terms = {"dice": loss.dice, "cross_entropy": loss.cross_entropy}
-    if config.outputs > 1:  # of one class these say nothing
-        terms |= {"class_term": loss.class_term, "foreground": loss.foreground}
-    if not any(terms.values()):
-        wrong.append(
-            f"loss: {', '.join(terms)} are all 0, so that nothing would be learnt: one "
-            "at least must be above 0"
-        )
-    if config.network.coordinates and picking.tile != training.patch:
-        wrong.append(
-            "a network with coordinates depends on its patch size: picking.tile "
-            f"({picking.tile}) must equal training.patch ({training.patch})"
-        )
-    wrong += [
-        f"{'labels.diameter' if entry.label_diameter is None else 'label_diameter'}"
-        f" {label} is wider than the particles of class {entry.name} "
-        f"({entry.diameter / config.voxel_size:.1f} voxels)"
-        for entry, label in zip(config.classes, config.label_diameters, strict=True)
-        if entry.report and label > entry.diameter / config.voxel_size + ROUNDING
-    ]
-    return wrong
-
-
 def load_config(
-    path: str | Path, network: Mapping[str, Any] | None = None
+    path: str | Path,
+    network: Mapping[str, Any] | None = None,
+    also: Callable[["TrainConfig"], list[str]] | None = None,
 ) -> "TrainConfig":
     """Read a training configuration, and look at the data that it names.
 
@@ -171,12 +115,15 @@ def load_config(
         A TOML file.
     network
         What `[network]` holds where the file has none.
+    also
+        Lists what else is wrong with it, such as what this machine cannot do.
 
     Raises
     ------
     ConfigError
-        Listing at once every wrong key and value, every missing file, and all that is
-        wrong with headers and coordinates (see `dep.train.survey`).
+        Listing at once every wrong key and value, all that does not fit together,
+        every missing file, and all that is wrong with headers and coordinates (see
+        `dep.train.survey`); and, after them, sizes that train badly.
     """
     path = Path(path)
     try:
@@ -189,10 +136,17 @@ def load_config(
         raise ConfigError(msg) from error
     if network is not None:
         values.setdefault("network", dict(network))
-    config, faults = _validated(values)
-    faults += [f"data: {fault}" for fault in _data_faults(values, path.parent)]
+    read = _validated(values)
+    faults, config = read.faults, read.model
+    warnings: list[str] = []
+    if config is not None:
+        faults += also(config) if also is not None else []
+        faults += [
+            f"data: {fault}" for fault in _data_faults(read, config, path.parent)
+        ]
+        warnings = _size_warnings(read, config)
     if config is None or faults:
-        raise ConfigError(_listed(str(path), faults))
+        raise ConfigError(listed(str(path), faults, warnings))
     return _anchored(config, path.parent)
 
 
@@ -213,50 +167,79 @@ def parse_config(
     Raises
     ------
     ConfigError
-        Listing every wrong key and value at once.
+        Listing at once every wrong key and value, and all that does not fit together.
     """
-    config, faults = _validated(values)
-    if config is None:
-        raise ConfigError(_listed(origin, faults))
-    return config if base is None else _anchored(config, base)
+    read = _validated(values)
+    if read.model is None or read.faults:
+        raise ConfigError(listed(origin, read.faults))
+    return read.model if base is None else _anchored(read.model, base)
 
 
-def _validated(values: dict[str, Any]) -> tuple[TrainConfig | None, list[str]]:
-    """Return the configuration, or None and what is wrong, one line each."""
-    try:
-        return TrainConfig.model_validate(values), []
-    except ValidationError as error:
-        lines = []
-        faults = error.errors()
-        deeper = {fault["loc"][:1] for fault in faults if len(fault["loc"]) > 1}
-        for fault in faults:
-            if fault["type"] == "too_short" and fault["loc"] in deeper:
-                continue  # a list that is empty because each of its entries is wrong
-            where = ".".join(str(part) for part in fault["loc"])
-            text = fault["msg"].removeprefix("Value error, ")
-            lines += [f"{where}: {one}" if where else one for one in text.split("\n")]
-        return None, lines
+def listed(origin: str, faults: Sequence[str], warnings: Sequence[str] = ()) -> str:
+    """Put all that is wrong into one message, and below it what is only a warning."""
+    number = f"{len(faults)} faults" if len(faults) != 1 else "1 fault"
+    told = [f"warning: {line}" for line in warnings]
+    return "\n  ".join([f"{origin}: {number}:", *faults, *told])
 
 
-def _data_faults(values: dict[str, Any], base: Path) -> list[str]:
-    """Look at the data, whatever is wrong elsewhere in the file."""
-    classes, size = values.get("classes"), values.get("voxel_size")
-    try:
-        data = DataSection.model_validate(values.get("data"))
-    except ValidationError:
-        return []  # already told; what the data mean cannot be known
-    entries = classes if isinstance(classes, list) else []
-    names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
-    known = [name for name in names if isinstance(name, str)]
-    if not known or len(known) < len(entries):
+def _validated(values: dict[str, Any]) -> Mended[TrainConfig]:
+    """Read the values, and judge how those that are right fit each other."""
+    read = mend(TrainConfig, values)
+    if read.model is not None:
+        read.faults += [
+            one.text for one in misfits(read.model) if not read.doubts(one.keys)
+        ]
+    return read
+
+
+def _data_faults(
+    read: Mended[TrainConfig], config: TrainConfig, base: Path
+) -> list[str]:
+    """Look at the data, whatever is wrong elsewhere in the file.
+
+    Of entries that are wrong themselves only the files are looked for.
+    """
+    data = _anchored_data(config.data, base)
+    named, sure = data, data
+    for part, key in PARTS.items():
+        entries = list(enumerate(getattr(data, part)))
+        if read.doubts([f"data.{key}"]):
+            paths, right = [], []
+            for k, source in entries:
+                place = f"data.{key}.{k}"
+                if not read.doubts([f"{place}.tomogram", f"{place}.coordinates"]):
+                    paths.append(source)
+                if not read.doubts([place]):
+                    right.append(source)
+            named = named.model_copy(update={part: tuple(paths)})
+            sure = sure.model_copy(update={part: tuple(right)})
+    names = [f"classes.{k}.name" for k in range(len(config.classes))]
+    known = Known(
+        binning=not read.doubts(["data.binning"]),
+        classes=not read.doubts([*names, "data.fully_annotated"]),
+        entries=not read.doubts(["data.train", "data.split"]),
+    )
+    voxel_size = None if read.doubts(["voxel_size"]) else config.voxel_size
+    classes = [entry.name for entry in config.classes]
+    faults = survey(sure, classes, voxel_size, known).faults
+    if named != sure:
+        faults = [*list_pairs(named).faults, *faults]
+    return list(dict.fromkeys(faults))
+
+
+def _size_warnings(read: Mended[TrainConfig], config: TrainConfig) -> list[str]:
+    """Judge the sizes in voxels that are known."""
+    if read.doubts(["voxel_size"]):
         return []
-    voxel_size = float(size) if isinstance(size, int | float) and size > 0 else None
-    return survey(_anchored_data(data, base), known, voxel_size).faults
-
-
-def _listed(origin: str, faults: list[str]) -> str:
-    number = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
-    return "\n  ".join([f"{origin}: {number}:", *faults])
+    known = [
+        (entry, label)
+        for k, (entry, label) in enumerate(
+            zip(config.classes, config.label_diameters, strict=True)
+        )
+        if not read.doubts([f"classes.{k}"])
+    ]
+    entries, labels = [one for one, _ in known], [label for _, label in known]
+    return size_warnings(entries, labels, config.voxel_size)
 
 
 def _anchored(config: TrainConfig, base: Path) -> TrainConfig:
@@ -277,8 +260,7 @@ def _anchored_data(data: DataSection, base: Path) -> DataSection:
             for source in sources
         )
 
-    parts = ("train", "validate_on", "test")
-    return data.model_copy(update={part: anchor(getattr(data, part)) for part in parts})
+    return data.model_copy(update={part: anchor(getattr(data, part)) for part in PARTS})
 
 
 def config_values(config: TrainConfig) -> dict[str, Any]:

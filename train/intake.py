@@ -13,7 +13,7 @@ from dep.engine.normalise import measure
 from dep.engine.volume import open_volume
 from dep.train.advice import size_warnings
 from dep.train.checkpoint import CheckpointError
-from dep.train.config import ConfigError, TrainConfig
+from dep.train.config import ConfigError, TrainConfig, listed
 from dep.train.contrast import believed, excess
 from dep.train.data import AnnotatedTomogram
 from dep.train.labels import hide_unannotated, weak_labels
@@ -61,7 +61,7 @@ def load_data(config: TrainConfig) -> TrainingData:
             except DepError as error:
                 wrong.append(str(error))
     if wrong:
-        raise ConfigError(_listed(wrong))
+        raise ConfigError(listed("training data", wrong))
     doubt = _contrast_doubt(opened["train"], config)
     return TrainingData(
         train=opened["train"],
@@ -82,11 +82,10 @@ def survey_data(config: TrainConfig) -> Survey:
     """
     names = [entry.name for entry in config.classes]
     found = survey(config.data, names, config.voxel_size)
+    sizes = size_warnings(config.classes, config.label_diameters, config.voxel_size)
     if found.faults:
-        raise ConfigError(_listed(found.faults))
-    found.warnings[:0] = size_warnings(
-        config.classes, config.label_diameters, config.voxel_size
-    )
+        raise ConfigError(listed("training data", found.faults, sizes))
+    found.warnings[:0] = sizes
     return found
 
 
@@ -193,7 +192,3 @@ def _contrast_doubt(
         f'"{config.contrast}": check contrast, and the order and unit of the '
         "coordinates"
     )
-
-
-def _listed(faults: list[str]) -> str:
-    return "\n  ".join(["training data:", *faults])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from dep.train.config import TrainConfig
+from dep.train.consistency import trainable
 from dep.train.history import History
 
 # The mean loss of the last tenth of a run against that of its first.
@@ -24,11 +25,13 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def more_memory(config: TrainConfig, *, validating: bool) -> str:
-    """Say which settings to lower, and to what."""
+    """Say which settings to lower, and to what, so that it trains then."""
     t, p = config.training, config.picking
     multiple = config.network.multiple
+    least = multiple if trainable(t.batch, multiple, multiple) else 2 * multiple
     if validating:
-        tile = _smaller(p.tile, multiple, least=2 * p.margin + multiple)
+        tied = least if config.network.coordinates else multiple
+        tile = _smaller(p.tile, multiple, least=max(2 * p.margin + multiple, tied))
         way = f"lower picking.tile (now {p.tile})"
         if tile is not None:
             way = f"set picking.tile = {tile} (now {p.tile})"
@@ -36,9 +39,9 @@ def more_memory(config: TrainConfig, *, validating: bool) -> str:
             way += ", and training.patch to the same"
         return f"out of memory while validating: {way}"
     ways = []
-    if t.batch > 1:
+    if t.batch > 1 and trainable(t.batch // 2, t.patch, multiple):
         ways.append(f"training.batch = {t.batch // 2} (now {t.batch})")
-    patch = _smaller(t.patch, multiple, least=multiple)
+    patch = _smaller(t.patch, multiple, least=least)
     if patch is not None:
         both = " and picking.tile" if config.network.coordinates else ""
         ways.append(f"training.patch{both} = {patch} (now {t.patch})")
@@ -64,10 +67,15 @@ def not_finite(loss: float, step: int, config: TrainConfig) -> str:
     way = f"lower training.learning_rate (now {t.learning_rate:g}, try {rate})"
     if t.precision == "fp16":
         way += ', take precision = "bf16", whose numbers reach further'
-    return (
+    words = (
         f"the loss is {loss} at step {step}: {way}, or look for broken voxels in the "
-        "tomograms with `dep info`. What was learnt before can start another run: "
-        "--init with its model.ckpt"
+        "tomograms with `dep info`"
+    )
+    if step == 1:
+        return words  # nothing was learnt before
+    return (
+        f"{words}. If the run's folder holds a model.ckpt, what was learnt before can "
+        "start another run: --init with that file"
     )
 
 

@@ -1,4 +1,4 @@
-"""The sections of a training configuration, each with its own rules."""
+"""The sections of a training configuration: what each value alone may be."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +9,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    model_validator,
 )
 
 from dep.train.labels import LabelKind
@@ -99,16 +98,6 @@ class SplitSection(Section):
     test: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0)
 
-    @model_validator(mode="after")
-    def _leaves_some(self) -> "SplitSection":
-        if self.validate_part + self.test >= 1:
-            msg = (
-                f"validate ({self.validate_part:g}) and test ({self.test:g}) leave "
-                "nothing to train on"
-            )
-            raise ValueError(msg)
-        return self
-
 
 class DataSection(Section):
     """`[data]`: what is trained, validated and tested on."""
@@ -119,18 +108,6 @@ class DataSection(Section):
     split: SplitSection | None = None
     fully_annotated: bool = False
     binning: float = Field(default=1.0, gt=0)
-
-    @model_validator(mode="after")
-    def _one_way_to_split(self) -> "DataSection":
-        if self.split is None:
-            return self
-        if self.validate_on and self.split.validate_part > 0:
-            msg = "both validate and split.validate choose tomograms: give one of them"
-            raise ValueError(msg)
-        if self.test and self.split.test > 0:
-            msg = "both test and split.test choose tomograms: give one of them"
-            raise ValueError(msg)
-        return self
 
 
 class LabelSection(Section):
@@ -153,13 +130,6 @@ class NetworkSection(Section):
     residual: bool = True
     convolutions: int = Field(default=3, ge=2)
     head: Literal["learned", "interpolated"] = "learned"
-
-    @model_validator(mode="after")
-    def _head_fits(self) -> "NetworkSection":
-        if self.head == "interpolated" and self.stem_stride == 1:
-            msg = 'head = "interpolated" needs stem_stride = 2'
-            raise ValueError(msg)
-        return self
 
     @property
     def multiple(self) -> int:

@@ -48,11 +48,18 @@ class Listing:
     ----------
     parts
         By "train", "validate" and "test".
+    absent
+        The same, of tomograms that are not there.
+    lost
+        Parts of which not all coordinates are there: which of their tomograms hold a
+        class cannot be known.
     faults, warnings
         One line each.
     """
 
     parts: dict[str, list[Pair]]
+    absent: dict[str, list[Pair]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -67,10 +74,13 @@ def list_pairs(data: DataSection) -> Listing:
     given = (data.train, data.validate_on, data.test)
     for part, sources in zip(PARTS, given, strict=True):
         for source in sources:
-            listing.parts[part] += _expand(source, listing)
+            listing.parts[part] += _expand(source, part, listing)
     if data.split is not None:
         _split(data.split, listing)
     _refuse_overlap(listing)
+    for part, pairs in listing.parts.items():
+        listing.absent[part] = [pair for pair in pairs if not is_there(pair.tomogram)]
+        listing.parts[part] = [pair for pair in pairs if is_there(pair.tomogram)]
     return listing
 
 
@@ -90,8 +100,8 @@ def anchored(base: Path, path: Path) -> Path:
     return Path(glob.escape(str(base))) / path
 
 
-def _expand(source: Source, listing: Listing) -> list[Pair]:
-    """Give the pairs of one entry."""
+def _expand(source: Source, part: str, listing: Listing) -> list[Pair]:
+    """Give the pairs of one entry, also those of tomograms that are not there."""
     alone = not is_pattern(source.tomogram)
     if alone:
         tomograms = [source.tomogram]
@@ -101,6 +111,7 @@ def _expand(source: Source, listing: Listing) -> list[Pair]:
         tomograms = sorted(path for path in map(Path, names) if is_there(path))
         if not tomograms:
             listing.faults.append(f"no file matches {source.tomogram}")
+            listing.lost.add(part)
     pairs: list[Pair] = []
     without: list[Path] = []
     for tomogram in tomograms:
@@ -113,15 +124,17 @@ def _expand(source: Source, listing: Listing) -> list[Pair]:
             without.append(coordinates)
     if NAME not in str(source.coordinates) and without:
         listing.faults.append(f"no such file {source.coordinates}")
+        listing.lost.add(part)
     elif without and (alone or not pairs):
         listing.faults += [f"no such file {path}" for path in without]
+        listing.lost.add(part)
     elif without:
         listing.warnings.append(
             f"{len(without)} of {len(tomograms)} tomograms that {source.tomogram} "
             "matches have no coordinates and are left out; not there: "
             f"{some(map(str, without))}"
         )
-    return [pair for pair in pairs if is_there(pair.tomogram)]
+    return pairs
 
 
 def _missing(tomogram: Path) -> str:

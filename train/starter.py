@@ -8,10 +8,11 @@ from pathlib import Path
 from dep.engine.atomic import atomic_text
 from dep.engine.normalise import measure
 from dep.engine.volume import open_volume
-from dep.train.advice import USUAL_LABEL, largest_label
+from dep.train.advice import LEAST, LEAST_LABEL, USUAL_LABEL, largest_label
 from dep.train.config import ConfigError
 from dep.train.contrast import believed, excess
 from dep.train.discovery import Found, discover
+from dep.train.sections import ROUNDING
 
 PLACEHOLDER = "?"
 # Half resolution, no coordinates, interpolated head: of the family what learns fastest
@@ -49,7 +50,7 @@ def write_starter(
     ------
     ConfigError
         The file exists, the folder holds nothing to train on, or a diameter is given
-        of a class that it does not hold.
+        of a class that it does not hold, or one that is less than a label's.
     PicksError
         The file cannot be written.
     """
@@ -66,10 +67,34 @@ def write_starter(
         raise ConfigError(msg)
     if common is not None:
         diameters = {name: diameters.get(name, common) for name in found.classes}
+    _refuse_narrow(found, diameters)
     text = starter_text(found, out, diameters)
     with atomic_text(out) as file:
         file.write(text)
     return found, [name for name in found.classes if name not in diameters]
+
+
+def _refuse_narrow(found: Found, diameters: Mapping[str, float]) -> None:
+    """Refuse particles that no label fits into: nothing would train on them."""
+    size = found.voxel_size
+    if not size:
+        return
+    narrow = {
+        name: diameter
+        for name, diameter in diameters.items()
+        if diameter / size < LEAST_LABEL - ROUNDING
+    }
+    if narrow:
+        listed = ", ".join(
+            f"{name} ({diameter:g} Å, {diameter / size:.2g} voxels)"
+            for name, diameter in narrow.items()
+        )
+        msg = (
+            f"--diameter: narrower than the smallest label, {LEAST_LABEL} voxels of "
+            f"{size:g} Å: {listed}; are these Å? If so, take tomograms with voxels of "
+            f"{min(narrow.values()) / LEAST:.3g} Å or less"
+        )
+        raise ConfigError(msg)
 
 
 def starter_text(found: Found, out: Path, diameters: Mapping[str, float]) -> str:
@@ -127,8 +152,8 @@ def starter_text(found: Found, out: Path, diameters: Mapping[str, float]) -> str
 def _classes(found: Found, diameters: Mapping[str, float]) -> list[str]:
     lines = [
         "# Diameters are the particles', in Å. report = false: learnt, so as not to be",
-        "# confused with others, but never picked (gold beads, for example). A class",
-        "# that is not listed counts as background.",
+        "# confused with others, but never picked (gold beads, for example). Rows of a",
+        "# class that is not listed are left out, as if nobody had annotated them.",
         "classes = [",
     ]
     for name in found.classes:

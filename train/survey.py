@@ -18,7 +18,7 @@ from dep.engine.formats.frame import Frame
 from dep.engine.formats.table import Table
 from dep.engine.readers.header import Wish
 from dep.engine.readers.names import tomogram_name
-from dep.engine.readers.registry import open_tomogram, read_header
+from dep.engine.readers.registry import is_there, open_tomogram, read_header
 from dep.engine.truth import truth_of
 from dep.engine.voxel_frame import VOXEL_SIZE_TOLERANCE
 from dep.train.placing import listed_once, rows_for, where_outside
@@ -57,17 +57,55 @@ class Surveyed:
 
 @dataclass
 class Survey:
-    """All tomograms by part ("train", "validate", "test"), and what was found wrong."""
+    """All tomograms by part ("train", "validate", "test"), and what was found wrong.
+
+    Attributes
+    ----------
+    parts
+        Tomograms that can be used.
+    present
+        Classes with a centre, of all coordinates that could be read, also those of
+        tomograms that cannot be used.
+    faults, warnings
+        One line each.
+    left_out
+        Rows by class, where it is not configured.
+    """
 
     parts: dict[str, list[Surveyed]] = field(
         default_factory=lambda: {part: [] for part in PARTS}
     )
+    present: dict[str, set[int]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def survey(data: DataSection, names: Sequence[str], voxel_size: float | None) -> Survey:
+@dataclass(frozen=True)
+class Known:
+    """What is right in a configuration that is wrong elsewhere.
+
+    Attributes
+    ----------
+    binning
+        Of all entries: without it nothing is said of where centres lie.
+    classes
+        All names: without them no coordinates are called those of no class.
+    entries
+        All entries to train on: without them no class is called absent.
+    """
+
+    binning: bool = True
+    classes: bool = True
+    entries: bool = True
+
+
+def survey(
+    data: DataSection,
+    names: Sequence[str],
+    voxel_size: float | None,
+    known: Known = Known(),
+) -> Survey:
     """Look at headers and coordinates of all tomograms.
 
     Parameters
@@ -78,6 +116,8 @@ def survey(data: DataSection, names: Sequence[str], voxel_size: float | None) ->
         Of the classes, in the order of the configuration.
     voxel_size
         Å, of the configuration; None where it is wrong there.
+    known
+        What else may be wrong there.
 
     Returns
     -------
@@ -87,25 +127,30 @@ def survey(data: DataSection, names: Sequence[str], voxel_size: float | None) ->
     listing = list_pairs(data)
     result = Survey(faults=listing.faults, warnings=listing.warnings)
     pairs = [pair for part in PARTS for pair in listing.parts[part]]
-    tables = _tables(pairs, names, result)
-    rows = rows_for(pairs, {path: table for (path, _), table in tables.items()})
+    # Of tomograms that are not there the rows still tell which classes have particles.
+    absent = [pair for part in PARTS for pair in listing.absent[part]]
+    tables = _tables([*pairs, *absent], names, result)
+    files = {path: table for (path, _), table in tables.items()}
+    rows, others = rows_for(pairs, files), rows_for(absent, files)
     result.faults += rows.faults
     result.warnings += rows.warnings
+    chosen = others.chosen | rows.chosen
+    lost = set(listing.lost)
     for part in PARTS:
-        by_tomogram: dict[Path, list[Pair]] = {}
-        for pair in listing.parts[part]:
-            by_tomogram.setdefault(pair.tomogram.resolve(), []).append(pair)
-        for same in by_tomogram.values():
-            found = [
-                (pair, table.only(chosen))
-                for pair in same
-                if (table := tables.get((pair.coordinates, pair.source.of_class)))
-                and (chosen := rows.chosen.get((pair.coordinates, pair.tomogram)))
-                is not None
-            ]
-            if found:
-                _look(part, found, data, names, voxel_size, result)
-    _count(names, result)
+        by_tomogram: dict[Path, list[tuple[Pair, Table]]] = {}
+        for pair in listing.parts[part] + listing.absent[part]:
+            table = tables.get((pair.coordinates, pair.source.of_class))
+            mine = chosen.get((pair.coordinates, pair.tomogram))
+            if table is None or (mine is None and (rows.faults or others.faults)):
+                lost.add(part)
+            if table is not None and mine is not None:
+                found = by_tomogram.setdefault(pair.tomogram.resolve(), [])
+                found.append((pair, table.only(mine)))
+        for found in by_tomogram.values():
+            _sort(part, [table for _, table in found], names, result)
+            if is_there(found[0][0].tomogram):
+                _look(part, found, data, names, voxel_size, known, result)
+    _count(names, result, known.classes and known.entries and "train" not in lost)
     result.faults = list(dict.fromkeys(result.faults))
     result.warnings = list(dict.fromkeys(result.warnings))
     return result
@@ -143,12 +188,23 @@ def _tables(
     return tables
 
 
+def _sort(
+    part: str, tables: Sequence[Table], names: Sequence[str], result: Survey
+) -> None:
+    """Take note of the classes of one tomogram's rows, wherever they lie."""
+    for table in tables:
+        truth = truth_of(table, [ClassInfo(name, 0.0) for name in names])
+        result.left_out.update(truth.ignored)
+        result.present.setdefault(part, set()).update(map(int, truth.class_id))
+
+
 def _look(
     part: str,
     found: Sequence[tuple[Pair, Table]],
     data: DataSection,
     names: Sequence[str],
     voxel_size: float | None,
+    known: Known,
     result: Survey,
 ) -> None:
     """Check one tomogram with the rows of all its coordinate files."""
@@ -195,7 +251,7 @@ def _look(
     for pair, rows in found:
         binning = pair.source.binning or data.binning
         pixel_size = rows.counting.pixel_size if rows.counting.plain else None
-        if pixel_size and not _alike(pixel_size * binning, size):
+        if pixel_size and known.binning and not _alike(pixel_size * binning, size):
             result.faults.append(
                 f"{pair.coordinates}: counts in unbinned pixels of "
                 f"{pixel_size:g} Å, the voxels of {path} have {size:g} Å: set "
@@ -212,11 +268,10 @@ def _look(
         if rows.counting.plain:
             placed = replace(placed, xyz=placed.xyz / binning)
         truth = truth_of(placed, table)
-        result.left_out.update(truth.ignored)
         outside = where_outside(truth.xyz, header.shape, path)
-        if outside:
+        if outside and known.binning:
             result.faults.append(f"{pair.coordinates}: {outside}")
-        if not len(truth.xyz) and not max(complete):
+        if not len(truth.xyz) and not max(complete) and known.classes:
             result.faults.append(_nothing(pair, truth.ignored, len(names)))
         xyz.append(truth.xyz)
         class_id.append(truth.class_id)
@@ -258,32 +313,26 @@ def _nothing(pair: Pair, ignored: dict[str, int], classes: int) -> str:
     return message
 
 
-def _count(names: Sequence[str], result: Survey) -> None:
-    """Demand particles of every class; say what was left out."""
+def _count(names: Sequence[str], result: Survey, sure: bool) -> None:
+    """Demand particles of every class, where all are known; say what was left out."""
     held = [f"{name} ({many})" for name, many in sorted(result.left_out.items())]
     if held:
         result.warnings.append(
             f"rows left out, of classes that are not configured: {some(held)}"
         )
-    for part in PARTS:
-        present = {int(k) for one in result.parts[part] for k in set(one.class_id)}
+    for part, present in result.present.items():
         absent = [
             name for number, name in enumerate(names, start=1) if number not in present
         ]
-        if not result.parts[part]:
-            continue
-        if part != "train":
-            if absent:
-                result.warnings.append(
-                    f"no particle of {some(absent)} in the tomograms of {part}: "
-                    "nothing is measured of it there"
-                )
-            continue
-        if result.faults:
-            # Rows may be missing because of them.
-            continue
-        known = f"; the files also hold {some(held)}" if held else ""
-        result.faults += [
-            f"class {name}: no particle in any training tomogram{known}"
-            for name in absent
-        ]
+        if part == "train":
+            also = f"; the files also hold {some(held)}" if held else ""
+            result.faults += [
+                f"class {name}: no particle in any training tomogram{also}"
+                for name in absent
+                if sure
+            ]
+        elif absent:
+            result.warnings.append(
+                f"no particle of {some(absent)} in the tomograms of {part}: "
+                "nothing is measured of it there"
+            )

@@ -47,6 +47,8 @@ def test_what_is_left_to_fill_in(dep, folder, tmp_path):
     [
         (["--diameter", "a=wide"], "expected NAME=NUMBER"),
         (["--diameter", "zebra=70"], "no class zebra"),
+        (["--diameter", "60", "--diameter", "b=20"], "b (20 Å, 2 voxels)"),
+        (["--diameter", "b=20"], "voxels of 2.86 Å or less"),
         (["config.toml"], "goes with -o and --diameter alone"),
         (["--resume"], "goes with -o and --diameter alone"),
     ],

@@ -80,7 +80,7 @@ class TestFaults:
         [
             ("a,27,30,38\na,20,10,30", "x and z exchanged"),
             ("a,70,10,3\na,60,60,50\na,1,1,1", "binning = 2"),
-            ("a,1,2,300\na,4,5,6\na,7,8,9", r"number 1 at \(1, 2, 300\)$"),
+            ("a,1,2,300\na,4,5,6\na,7,8,9", r"(?m)number 1 at \(1, 2, 300\)$"),
         ],
     )
     def test_centres_outside_and_why(self, run_files, rows, says):

@@ -68,6 +68,17 @@ class TestOneTomogram:
         start(folder, tmp_path / "a.toml", big=150, small=52)
         assert load_config(tmp_path / "a.toml").label_diameters == (7, 5)
 
+    def test_a_class_that_is_not_listed_is_not_called_background(
+        self, folder, tmp_path
+    ):
+        """Of what nobody annotated nothing is known, and that is what it says."""
+        write_coords(folder / "TS_01.coords")
+        values = start(folder, tmp_path / "a.toml", particle=45)
+        assert values["data"]["fully_annotated"] is False
+        text = (tmp_path / "a.toml").read_text()
+        assert "as if nobody had annotated them" in text
+        assert "background" not in text
+
     def test_diameters_that_are_not_given_must_be_filled_in(self, folder, tmp_path):
         (folder / "TS_01.csv").write_text("class,x,y,z\nbig,9,9,9\nsmall,20,20,20\n")
         _, missing = write_starter(folder, tmp_path / "a.toml", {"big": 150.0})
