@@ -16,6 +16,7 @@ from dep.train.checkpoint import CheckpointError
 from dep.train.config import ConfigError, TrainConfig, listed
 from dep.train.contrast import believed, excess
 from dep.train.data import AnnotatedTomogram
+from dep.train.idle import idle_settings
 from dep.train.labels import hide_unannotated, weak_labels
 from dep.train.sources import PARTS, some
 from dep.train.survey import Survey, Surveyed, survey
@@ -63,11 +64,16 @@ def load_data(config: TrainConfig) -> TrainingData:
     if wrong:
         raise ConfigError(listed("training data", wrong))
     doubt = _contrast_doubt(opened["train"], config)
+    idle = idle_settings(
+        config,
+        validated=bool(opened["validate"]),
+        complete=all(one.fully_annotated for one in opened["train"]),
+    )
     return TrainingData(
         train=opened["train"],
         validate=opened["validate"],
         test=opened["test"],
-        warnings=[*found.warnings, *([doubt] if doubt else [])],
+        warnings=[*found.warnings, *([doubt] if doubt else []), *idle],
     )
 
 

@@ -137,7 +137,7 @@ def starter_text(found: Found, out: Path, diameters: Mapping[str, float]) -> str
         "warm_up = 0.05",
         'precision = "fp32"  # "bf16" is faster on GPUs and processors that have it',
         "save_every = 250",
-        f"validate_every = {steps // 4}  # picks whole tomograms: takes its time",
+        *_validation(found, steps),
         "",
         "[picking]  # goes into the model's card",
         "tile = 96",
@@ -147,6 +147,12 @@ def starter_text(found: Found, out: Path, diameters: Mapping[str, float]) -> str
         "",
     ]
     return "\n".join(lines)
+
+
+def _validation(found: Found, steps: int) -> list[str]:
+    if len(found.tomograms) == 1:
+        return []  # that one is trained on
+    return [f"validate_every = {steps // 4}  # picks whole tomograms: takes its time"]
 
 
 def _classes(found: Found, diameters: Mapping[str, float]) -> list[str]:

@@ -43,6 +43,7 @@ class TestOneTomogram:
         assert values["voxel_size"] == 10.0
         assert values["classes"] == [{"name": "particle", "diameter": 70}]
         assert "split" not in values["data"]
+        assert "validate_every" not in values["training"]  # there is nothing to
         assert values["labels"]["diameter"] == 7
         config = load_config(tmp_path / "first.toml")
         assert not config.network.coordinates

@@ -106,7 +106,8 @@ class Acquisition:
     snr : float or span
         Where above 0: the counted share of the electrons is chosen such that the
         variance of the particles in the projections, over that of the noise, is this
-        (drawn evenly in its logarithm). Else every electron of `dose` is counted.
+        (drawn evenly in its logarithm). Else every electron of `dose` is counted; so
+        too in a tomogram that no particle was drawn for, or found room in.
     defocus, defocus_error : float or span
         Underfocus and the standard deviation of each tilt from it, µm.
     astigmatism : float or span
@@ -182,11 +183,7 @@ class SimulationSettings:
 
     def __post_init__(self) -> None:
         refuse(
-            [
-                fault
-                for one in fields(self)
-                for fault in group_faults(one.name, getattr(self, one.name))
-            ]
+            settings_faults({one.name: getattr(self, one.name) for one in fields(self)})
         )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -223,6 +220,32 @@ def draw(
     if log and low > 0:
         return float(low * (high / low) ** part)
     return float(low + (high - low) * part)
+
+
+def settings_faults(groups: Mapping[str, Group]) -> list[str]:
+    """List what makes no sense in the groups, each alone and together."""
+    faults = [
+        fault for name, group in groups.items() for fault in group_faults(name, group)
+    ]
+    specimen, acquisition = groups.get("specimen"), groups.get("acquisition")
+    judged = ("acquisition.snr", "specimen.particles", "specimen.occupancy")
+    if (
+        not any(fault.startswith(judged) for fault in faults)
+        and isinstance(specimen, Specimen)
+        and isinstance(acquisition, Acquisition)
+        and _most(acquisition.snr) > 0
+        and _most(specimen.particles) == _most(specimen.occupancy) == 0
+    ):
+        faults.append(
+            "acquisition.snr: the ratio is of the particles' signal, and "
+            "specimen.particles = 0 leaves none: leave snr out (acquisition.dose then "
+            "says how many electrons are counted), or ask for particles"
+        )
+    return faults
+
+
+def _most(span: Span) -> float:
+    return max(span) if isinstance(span, tuple) else span
 
 
 def group_faults(group: str, values: Group) -> list[str]:

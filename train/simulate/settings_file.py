@@ -12,8 +12,8 @@ from dep.train.simulate.settings import (
     Reconstruction,
     SimulationSettings,
     Specimen,
-    group_faults,
     refuse,
+    settings_faults,
 )
 from dep.train.simulate.shapes import is_shape
 
@@ -88,6 +88,5 @@ def parse_settings(document: Mapping[str, Any]) -> SimulationSettings:
             if key in known
         }
         built[name] = group(**values)
-        faults += group_faults(name, built[name])
-    refuse(faults)
+    refuse(faults + settings_faults(built))
     return SimulationSettings(**built)

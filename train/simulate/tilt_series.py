@@ -166,7 +166,8 @@ def image_specimen(
 
     A thin, weak phase object (Kirkland 2010, sect. 3.1): the intensity is
     1 - 2 CTF * (sigma V_projected), here with the fading by radiation in the CTF.
-    With ``snr`` 0 the electrons are those of the dose, else they are scaled to it.
+    With ``snr`` 0 the electrons are those of the dose, else they are scaled to it;
+    where there is no particle, whose signal it is the ratio of, they are the dose's.
     `step` is called once for each tilt.
     """
     depth, height, width = ice.particles.shape

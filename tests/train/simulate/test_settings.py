@@ -37,6 +37,21 @@ def test_all_faults_come_in_one_message():
         assert f"  {name}: " in words
 
 
+def test_a_ratio_to_noise_is_of_particles_that_there_are():
+    """Without them it would quietly be a dose, and another one than was meant."""
+    document = {
+        "specimen": {"particles": 0, "colour": 1},
+        "acquisition": {"snr": [0.0, 0.2]},
+    }
+    with pytest.raises(SettingError, match=r"(?s)colour: unknown.*acquisition\.snr: "):
+        parse_settings(document)
+    with pytest.raises(SettingError, match=r"acquisition\.snr: .*leave snr out"):
+        SimulationSettings(Specimen(particles=0), Acquisition(snr=0.1))
+    for some in ({"particles": (0, 5)}, {"particles": 0, "occupancy": 0.1}):
+        SimulationSettings(Specimen(**some), Acquisition(snr=0.1))
+    SimulationSettings(Specimen(particles=0))
+
+
 @pytest.mark.parametrize("value", [float("nan"), -1, "3", True, (1, 2, 3), None])
 def test_a_dose_is_a_number_or_a_span(value):
     with pytest.raises(SettingError, match=r"acquisition\.dose"):
