@@ -1,6 +1,7 @@
 """The training of one configuration: data, network and Trainer brought together."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,15 @@ from dep.train.init_weights import (
     calibrate,
     load_initial,
     remap,
+    started_from,
     with_network,
 )
-from dep.train.intake import TrainingData, load_data, refuse_other_data
+from dep.train.intake import (
+    TrainingData,
+    load_data,
+    refuse_other_data,
+    trained_on,
+)
 from dep.train.launch import launch
 from dep.train.learner import Batches, Crop, Learner, augmentation
 from dep.train.loggers import check_loggers
@@ -35,6 +42,7 @@ from dep.train.ranks import (
 from dep.train.records import Records
 from dep.train.remedies import more_memory, out_of_memory
 from dep.train.run_folder import RunFolder
+from dep.train.sources import some
 from dep.train.state import TrainingError, TrainingState
 from dep.train.stopping import Interruption
 from dep.train.trainer import make_trainer, quiet
@@ -43,6 +51,7 @@ from dep.train.watch import Watch
 __all__ = ["Progress", "train", "train_rank"]
 
 MEASURED = 4  # batches whose statistics folded batch norms are given
+VOXELS_NEAR = 1e-4  # parts of a standard deviation by which the same voxels may differ
 
 
 def train(
@@ -140,15 +149,15 @@ def train_rank(
         kept = run.restore(checkpoint, folder.last) if checkpoint is not None else {}
         data = load_data(config)
         if "trained_on" in kept:
-            refuse_other_data(kept["trained_on"], data.train, folder.last)
+            _refuse_changed(kept["trained_on"], data.train, folder.last)
         cut = sampler_of(config, data.train, ranks)
         notes = [*precision_notes(config, device), *data.warnings]
         if initial is not None:
-            notes += _start(run, initial, cut)
+            notes += _start(run, initial, data.train)
         if ranks.first and not resume:
             held.enter_context(folder.held())
         if ranks.first:
-            folder.begin(config, place, ranks.world)
+            folder.begin(config, place, ranks.world, run.started_from)
         _make_steps(Learner(run, ranks), folder, data, cut, kept, notes, progress)
     return folder.model
 
@@ -166,7 +175,7 @@ def _make_steps(
     run, ranks = learner.run, learner.ranks
     config = run.config
     with Interruption() as interruption, quiet():
-        records = Records(config, folder, run.step, ranks.first, progress)
+        records = Records(config, folder, run.step, ranks.first, progress, run.notes)
         watch = Watch(learner, folder, data, interruption, kept, records)
         status = "failed"
         try:
@@ -192,6 +201,40 @@ def _holds_steps(last: Path) -> bool:
         return True  # damaged, perhaps, and not ours to replace
 
 
+def _refuse_changed(
+    stored: list[list[Any]], tomograms: Sequence[AnnotatedTomogram], path: Path
+) -> None:
+    """Refuse training data other than those of a checkpoint (from `trained_on`).
+
+    What an older checkpoint does not say of them is taken to be as it is now.
+
+    Raises
+    ------
+    CheckpointError
+        They are others, were annotated otherwise, or have other voxels.
+    """
+    known = [list(one) for one in stored]
+    told: list[str] = []
+    for old, now in zip(known, trained_on(tomograms), strict=False):
+        old += now[len(old) :]
+        (mean, std), (mean_now, std_now) = old[-1], now[-1]
+        # Last digits may be those of a processor.
+        near = math.isclose(std, std_now, rel_tol=VOXELS_NEAR)
+        if not near or abs(mean - mean_now) > VOXELS_NEAR * std:
+            told.append(
+                f"{now[0]} had voxels of mean {mean:.6g} and standard deviation "
+                f"{std:.6g}; now {mean_now:.6g} and {std_now:.6g}"
+            )
+        old[-1] = now[-1]
+    refuse_other_data(known, tomograms, path)
+    if told:
+        msg = (
+            f"{path}: was trained on other data: {some(told)}. Start afresh in another "
+            "folder (--init takes the weights over), or restore the data"
+        )
+        raise CheckpointError(msg)
+
+
 def sampler_of(
     config: TrainConfig, tomograms: list[AnnotatedTomogram], ranks: Ranks
 ) -> Callable[[int], Crop]:
@@ -211,13 +254,16 @@ def sampler_of(
 
 
 def _start(
-    run: TrainingState, initial: Initial, cut: Callable[[int], Crop]
+    run: TrainingState, initial: Initial, tomograms: list[AnnotatedTomogram]
 ) -> list[str]:
     """Take other weights; return what a person should know of them."""
     weights, notes = remap(initial, run.network, run.config)
     run.start_from(weights)
+    run.started_from = started_from(initial, run.config)
     if initial.folded:
         edge = run.config.training.patch
+        # The same batches on every rank: all start with one network and one average.
+        cut = sampler_of(run.config, tomograms, Ranks())
 
         def forward() -> None:
             for step in range(MEASURED):

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dep.engine.bundled import BUNDLED, model_path
+from dep.engine.model_file import read_card
+from dep.train.card import weights_digest
 from dep.train.checkpoint import CheckpointError, load_checkpoint, load_last
 from dep.train.config import TrainConfig, config_values, parse_config
 from dep.train.model_weights import load_model_weights
@@ -32,12 +34,16 @@ class Initial:
         nothing is known of the classes (a checkpoint of the published tool).
     folded
         Its batch norms were folded into its convolutions.
+    digest
+        SHA-256 of the weights: what the card of a model file says, and what the card
+        in a run's folder says of its `model.ckpt`.
     """
 
     origin: str
     network: ResUNet3D
     classes: tuple[str | None, ...] | None
     folded: bool
+    digest: str = ""
 
 
 def load_initial(source: str | Path) -> Initial:
@@ -61,12 +67,43 @@ def load_initial(source: str | Path) -> Initial:
     origin = f"the bundled model {path.stem}" if named else str(path)
     if path.suffix == ".onnx":
         model = load_model_weights(path)
-        return Initial(origin, model.network, model.classes, folded=True)
+        digest = read_card(path).weights_digest
+        return Initial(origin, model.network, model.classes, True, digest)
     checkpoint = load_checkpoint(path)
     classes = None
     if checkpoint.config is not None:
         classes = tuple(str(one["name"]) for one in checkpoint.config["classes"])
-    return Initial(origin, checkpoint.network, classes, folded=False)
+    state = checkpoint.network.state_dict()
+    digest = weights_digest({name: value.numpy() for name, value in state.items()})
+    return Initial(origin, checkpoint.network, classes, False, digest)
+
+
+def started_from(initial: Initial, config: TrainConfig) -> dict[str, Any]:
+    """Tell where a training's weights came from, for its records.
+
+    Returns
+    -------
+    dict
+        Plain values: `weights`, the bundled model or the file's name (folders differ
+        between machines); `weights_digest`; `classes_taken_over` and `classes_new`.
+    """
+    known = _known_classes(initial, config)
+    wanted = [entry.name for entry in config.classes]
+    return {
+        "weights": Path(initial.origin).name,
+        "weights_digest": initial.digest,
+        "classes_taken_over": [name for name in wanted if name in known],
+        "classes_new": [name for name in wanted if name not in known],
+    }
+
+
+def _known_classes(initial: Initial, config: TrainConfig) -> tuple[str | None, ...]:
+    """Name the classes of other weights; ours, where they are as many and nameless."""
+    if initial.classes is not None:
+        return initial.classes
+    if initial.network.config.outputs == config.outputs:
+        return tuple(entry.name for entry in config.classes)
+    return ()
 
 
 def network_section(network: NetworkConfig) -> dict[str, Any]:
@@ -147,12 +184,11 @@ def remap(
     """
     _check_same(initial, network.config)
     wanted = tuple(entry.name for entry in config.classes)
-    known = initial.classes
+    known = _known_classes(initial, config)
     sentences = []
-    if known is None and initial.network.config.outputs == network.config.outputs:
-        known = wanted
+    if initial.classes is None and known:
         sentences.append("it does not name its classes: they are taken in their order")
-    rows = _rows(initial.network.final_conv, known or ())
+    rows = _rows(initial.network.final_conv, known)
     fresh = network.state_dict()
     state = {**initial.network.state_dict()}
     for key in ("weight", "bias"):

@@ -25,13 +25,14 @@ class Records:
         Whether this is the first process.
     progress
         Told of every report and remark.
+    notes
+        All remarks so far, those of the processes before this one too; new ones are
+        added to this very list.
 
     Attributes
     ----------
     started
         On the clock `time.perf_counter`.
-    notes
-        All remarks so far.
 
     Raises
     ------
@@ -46,8 +47,9 @@ class Records:
         step: int,
         first: bool,
         progress: Callable[[Progress], None] | None,
+        notes: list[str],
     ) -> None:
-        self.notes: list[str] = []
+        self.notes = notes
         self._path = folder.metrics
         self._steps = config.training.steps
         self._step = step
@@ -79,8 +81,9 @@ class Records:
         return float(rows[-1]["loss"]), float(rows[-1]["seconds_per_step"])
 
     def say(self, note: str, step: int) -> None:
-        """Report a remark and keep it for the summary."""
-        self.notes.append(note)
+        """Report a remark and keep it for the summary, once."""
+        if note not in self.notes:
+            self.notes.append(note)
         if self._progress is not None:
             seconds = time.perf_counter() - self.started
             self._progress(

@@ -46,6 +46,7 @@ class RunFolder:
         self.metrics = path / "metrics.csv"
         self.curves = path / "curves.png"
         self.summary = path / "summary.json"
+        self._started_from: Mapping[str, Any] | None = None
 
     def overlay(self, tomogram: str) -> Path:
         """Return the picture of a tomogram's picks."""
@@ -83,8 +84,18 @@ class RunFolder:
         finally:
             os.close(folder)
 
-    def begin(self, config: TrainConfig, device: torch.device, world: int) -> None:
-        """Write the configuration as used and what it runs with."""
+    def begin(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        world: int,
+        started_from: Mapping[str, Any] | None,
+    ) -> None:
+        """Write the configuration as used and what it runs with.
+
+        Where the weights came from is kept for the summary.
+        """
+        self._started_from = started_from
         self.path.mkdir(parents=True, exist_ok=True)
         _write_json(self.path / "config.json", config_values(config))
         _write_json(self.path / "versions.json", versions(device, world))
@@ -118,7 +129,8 @@ class RunFolder:
                     path.unlink()
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
-        """Write `summary.json`."""
+        """Write `summary.json`: these values and where the weights came from."""
+        values = {**values, "started_from": self._started_from}
         _write_json(self.summary, values)
 
 

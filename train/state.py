@@ -65,6 +65,11 @@ class TrainingState:
         AdamW (Liu et al. 2024).
     step
         Steps made.
+    notes
+        What a person was told so far, by this process and those before it.
+    started_from
+        Where the weights came from (`dep.train.init_weights.started_from`); None where
+        they were drawn.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
@@ -91,6 +96,8 @@ class TrainingState:
         self._averages = _floats(self.average)
         self._averaged = _floats(self.network)
         self.step = 0
+        self.notes: list[str] = []
+        self.started_from: dict[str, Any] | None = None
         self.start_from(self.network.state_dict())
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
@@ -134,6 +141,8 @@ class TrainingState:
         return {
             "raw": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "notes": list(self.notes),
+            "started_from": self.started_from,
         }
 
     def restore(self, checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
@@ -169,6 +178,9 @@ class TrainingState:
             msg = f"{path}: a damaged checkpoint: {error}"
             raise CheckpointError(msg) from error
         self.step = checkpoint.step
+        # Development versions kept neither.
+        self.notes = list(state.get("notes", ()))
+        self.started_from = state.get("started_from")
         return state
 
 

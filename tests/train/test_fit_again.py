@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from dep.train import CheckpointError, TrainingError, load_config, train
-from dep.train.fit import train_rank
+from dep.train.fit import _refuse_changed, train_rank
+from dep.train.intake import load_data, trained_on
 from dep.train.metrics_file import read_metrics
 from dep.train.ranks import Ranks
 from dep.train.run_folder import RunFolder
@@ -55,6 +58,12 @@ def test_a_run_goes_on_with_the_data_that_it_began_with(run_files, tmp_path):
     config = shutil.copy(run_files.config, moved)
     train(load_config(config), folder, resume=True)
     lines = (moved / "tomo.csv").read_text().splitlines()
+    shifted = [line.split(",") for line in lines]
+    for row in shifted[1:]:
+        row[2] = f"{float(row[2]) + 0.5:.3f}"
+    (moved / "tomo.csv").write_text("\n".join(map(",".join, shifted)))
+    with pytest.raises(CheckpointError, match=r"other data: tomo had other centres"):
+        train(load_config(config), folder, resume=True)
     (moved / "tomo.csv").write_text("\n".join([lines[0], *lines[2:]]))
     with pytest.raises(CheckpointError, match=r"other data: tomo had other centres"):
         train(load_config(config), folder, resume=True)
@@ -64,3 +73,55 @@ def test_a_run_goes_on_with_the_data_that_it_began_with(run_files, tmp_path):
     Path(config).write_text(text.replace('"tomo.', '"other.'))
     with pytest.raises(CheckpointError, match=r"other data: tomo; now other\. Start"):
         train(load_config(config), folder, resume=True)
+
+
+def test_what_a_checkpoint_says_of_its_data_is_compared(run_files):
+    """Not more: one that says less goes on. Nor last digits, which a processor has."""
+    (one,) = load_data(load_config(run_files.config)).train
+    path = Path("run/last.ckpt")
+    stored = trained_on([one])
+    near = replace(one, xyz=one.xyz + 1e-4, mean=one.mean + 1e-9 * one.std)
+    for old in (stored, [entry[:5] for entry in stored]):
+        _refuse_changed(old, [near], path)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt: .*tomo had voxels of mean"):
+        _refuse_changed(stored, [replace(one, mean=one.mean + 0.01 * one.std)], path)
+    swapped = replace(one, xyz=one.xyz[:, ::-1])
+    with pytest.raises(CheckpointError, match="tomo had other centres"):
+        _refuse_changed(stored, [swapped], path)
+    with pytest.raises(CheckpointError, match="other data: tomo, tomo; now tomo"):
+        _refuse_changed(2 * stored, [one], path)
+
+
+def test_a_resumed_run_remembers_what_it_was_started_from(
+    run_files, trained, tmp_path, monkeypatch
+):
+    config = load_config(run_files.config)
+    monkeypatch.setattr("dep.train.fit.precision_notes", lambda *_: ["first", "both"])
+    folder = train(config, tmp_path / "run", init=trained).parent
+
+    def summary():
+        return json.loads((folder / "summary.json").read_text())
+
+    first = summary()
+    card = json.loads((trained.parent / "card.json").read_text())
+    assert first["started_from"] == {
+        "weights": "model.ckpt",
+        "weights_digest": card["weights_digest"],
+        "classes_taken_over": ["a", "bead", "b"],
+        "classes_new": [],
+    }
+    monkeypatch.setattr("dep.train.fit.precision_notes", lambda *_: ["both", "second"])
+    train(config, folder, resume=True)
+    second = summary()
+    assert second["started_from"] == first["started_from"]
+    assert set(second["notes"]) == {*first["notes"], "second"}
+    assert len(second["notes"]) == len(set(second["notes"]))
+    assert sum("classes taken over" in note for note in second["notes"]) == 1
+
+    # As development versions wrote it.
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    for key in ("notes", "started_from"):
+        del content["training"][key]
+    torch.save(content, folder / "last.ckpt")
+    train(config, folder, resume=True)
+    assert summary()["started_from"] is None

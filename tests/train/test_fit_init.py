@@ -22,6 +22,7 @@ from dep.train import (
 from dep.train.checkpoint import save_checkpoint
 from dep.train.config import config_values, parse_config
 from dep.train.deployed import fold_batch_norm
+from dep.train.fit import train_rank
 from dep.train.init_weights import (
     Initial,
     calibrate,
@@ -31,6 +32,8 @@ from dep.train.init_weights import (
     with_network,
 )
 from dep.train.model_weights import identities, load_model_weights
+from dep.train.ranks import Ranks
+from dep.train.run_folder import RunFolder
 from dep.train.state import network_config
 
 
@@ -144,6 +147,32 @@ def test_calibration_changes_training_and_not_evaluation():
     calibrate(folded, lambda: [folded(patch) for patch in patches])
     np.testing.assert_allclose(logits_of(folded, noise(24)), before, atol=1e-4)
     assert apart(folded) < 0.05 * wrong
+
+
+def test_all_ranks_calibrate_to_one_network(run_files, tmp_path, monkeypatch):
+    """Of its average nothing else is ever told among them, and it is validated."""
+    config = load_config(run_files.config)
+    torch.manual_seed(1)
+    plain = randomised(ResUNet3D(network_config(config)))
+    folded = ResUNet3D(plain.config)
+    state = fold_batch_norm(plain).state_dict()
+    folded.load_state_dict({**state, **identities(folded)})
+    monkeypatch.setattr(
+        "dep.train.fit.load_initial",
+        lambda source: Initial(source, folded, ("a", "bead", "b"), folded=True),
+    )
+    runs = []
+    monkeypatch.setattr(
+        "dep.train.fit._make_steps", lambda learner, *_: runs.append(learner.run)
+    )
+    folder = RunFolder(tmp_path / "run")
+    for ranks in (Ranks(0, 2, 0, 2), Ranks(1, 2, 1, 2)):
+        train_rank(config, folder, ranks, "cpu", False, "x.onnx", None)
+    for kind in ("network", "average"):
+        one, other = (getattr(run, kind).state_dict() for run in runs)
+        assert [key for key in one if not torch.equal(one[key], other[key])] == []
+    norm = "encoders.0.basic_module.conv1.batchnorm.running_var"
+    assert (one[norm] != folded.state_dict()[norm]).all()
 
 
 def classes(config, *names):
