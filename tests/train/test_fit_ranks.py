@@ -41,6 +41,60 @@ Watch.conclude = keep
 sys.exit(main())
 """
 
+# Both processes of a training, forked from one that has imported all: they keep what
+# they save, and are stopped in the third step, then go on. They take a checkpoint for a
+# model file, to measure what its batch norms are to know.
+STOPPED = """
+import os
+import signal
+import sys
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from dep.train import fit, load_config
+from dep.train.launch import _free_port
+from dep.train.ranks import Ranks
+from dep.train.run_folder import RunFolder
+from dep.train.watch import Watch
+import torch
+import torch._dynamo
+
+def keep(self):
+    state = [[value for value in one.state_dict().values() if value.is_floating_point()]
+        for one in (self.run.network, self.run.average)]
+    path = self.folder.path.with_name(f"rank{self.ranks.rank}_{self.run.step}.pt")
+    torch.save(state, path)
+    save(self)
+
+def stop(self, *rest):
+    begin(self, *rest)
+    if self.run.step == 2 and self.ranks.rank == 1:
+        os.kill(os.getpid(), signal.SIGINT)
+
+def work(rank, port, resume):
+    ranks = Ranks(rank, 2, rank, 2, port=port)
+    init = None if resume else sys.argv[3]
+    try:
+        folder = RunFolder(Path(sys.argv[2]))
+        fit.train_rank(config, folder, ranks, "cpu", resume, init, None)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+load, save, begin = fit.load_initial, Watch.save, Watch.on_train_batch_start
+fit.load_initial = lambda source: replace(load(source), folded=True)
+Watch.save, Watch.on_train_batch_start = keep, stop
+config = load_config(sys.argv[1])
+fork = get_context("fork")
+for resume in (False, True):
+    port = _free_port()
+    both = [fork.Process(target=work, args=(k, port, resume)) for k in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    print(*[one.exitcode for one in both])
+"""
+
 
 @pytest.fixture
 def two_devices(run_files):
@@ -78,6 +132,30 @@ def test_two_ranks_end_with_one_network(two_devices, tmp_path, monkeypatch, capf
     assert [r.step for r in reports if r.validation] == [3, 5]
     versions = json.loads((tmp_path / "run/versions.json").read_text())
     assert versions["processes"] == 2
+
+
+def test_ranks_that_start_from_a_model_file_are_stopped_and_go_on_as_one(
+    two_devices, trained, tmp_path
+):
+    """From before the first step, over a Ctrl-C in one of them, to the end."""
+    text = two_devices.read_text().replace("steps = 5", "steps = 4")
+    two_devices.write_text(text.replace("validate_every = 3\n", ""))
+    arguments = [two_devices, tmp_path / "run", trained]
+    ended = subprocess.run(
+        [sys.executable, "-c", STOPPED, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "130 130\n0 0\n", ended.stderr
+    for step in (0, 3, 4):
+        first, second = (
+            torch.load(tmp_path / f"rank{rank}_{step}.pt") for rank in "01"
+        )
+        for a, b in zip(first, second, strict=True):
+            assert all(map(torch.equal, a, b))
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["started_from"]["weights"] == "model.ckpt"
 
 
 def test_what_one_process_says_ends_all():
