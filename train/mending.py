@@ -85,9 +85,9 @@ def mend(kind: type[Model], values: Mapping[str, Any]) -> Mended[Model]:
             faults = [(one["type"], one["loc"], one["msg"]) for one in error.errors()]
         else:
             break
-        deeper = {loc[:1] for _, loc, _ in faults if len(loc) > 1}
+        around = {loc[:depth] for _, loc, _ in faults for depth in range(len(loc))}
         for what, loc, words in faults:
-            if what == "too_short" and loc in deeper:
+            if what == "too_short" and loc in around:
                 continue  # a list that is empty because each of its entries is wrong
             if turn == 0:
                 result.faults.append(_told(kind, what, loc, words))

@@ -1,9 +1,13 @@
 """No fault of a configuration hides another, and none is told that is not sure."""
 
+import contextlib
+import copy
+import tomllib
+
 import mrcfile
 import pytest
 
-from dep.train.config import ConfigError, load_config
+from dep.train.config import ConfigError, load_config, parse_config
 
 SOURCE = '{ tomogram = "tomo.mrc", coordinates = "tomo.csv" }'
 HELD = 'validate = [{ tomogram = "held.mrc", coordinates = "held.csv" }]'
@@ -152,6 +156,9 @@ class TestNothingIsGuessed:
         )
         assert "data.train.1.coordinates" in message
         assert "no particle" not in message
+        message = told(run_files, (f"{SOURCE}, ", ""))
+        assert "data.train.0.coordinates" in message
+        assert message.count("data.train") == 1  # not that none are left as well
 
 
 def test_a_key_that_is_unknown_is_met_with_those_that_are_known(run_files):
@@ -186,3 +193,24 @@ def test_batch_normalisation_needs_two_values(run_files, changes, fits):
         assert "set batch = 2 or more, or patch = 8 or more" in told(
             run_files, *changes
         )
+
+
+def places(values, path=()):
+    """Name every value of nested tables and lists."""
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("junk", [-1, "x", "", [], {}, [{"a": 1}], [[3]], 1e30, True])
+def test_whatever_stands_somewhere_there_is_no_traceback(run_files, junk):
+    values = tomllib.loads(run_files.config.read_text())
+    for *path, last in places(values):
+        wrong = copy.deepcopy(values)
+        table = wrong
+        for key in path:
+            table = table[key]
+        table[last] = junk
+        with contextlib.suppress(ConfigError):  # no other; some values are right
+            parse_config(wrong, "config")
