@@ -245,7 +245,7 @@ STUDIES = {
                     {"loss.unannotated": "ignore"},
                     particles=150,
                 ),
-                _ablation("no noise augmentation", NO_NOISE),
+                _ablation("no noise augmentation", NO_NOISE, seeds=(0, 1)),
                 _ablation("no class term", {"loss.class_term": 0.0}),
                 _ablation("gamma 0.3", {"augmentation.gamma": 0.3}),
                 _ablation("blur 1", {"augmentation.blur": 1.0}),
