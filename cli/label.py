@@ -78,9 +78,9 @@ def label(
 ) -> None:
     """Write the weak labels that a network is trained on, as MRC.
 
-    One volume for each tomogram, on its grid: 0 is background, 1 the first class, and
-    so on. Where labels overlap, a voxel goes to the nearer centre. Needs the extra
-    `train`.
+    One volume for each tomogram, on its grid: 1 is the first class, and so on, 0 what
+    is labelled with none. Where labels overlap, a voxel goes to the nearer centre.
+    Needs the extra `train`.
     """
     need(("pydantic",), "train", "painting labels")
     plan = _plan(source, coordinates, kind, diameter or [])

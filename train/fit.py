@@ -1,7 +1,6 @@
 """The training of one configuration: data, network and Trainer brought together."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,7 @@ from dep.train.init_weights import (
     started_from,
     with_network,
 )
-from dep.train.intake import (
-    TrainingData,
-    load_data,
-    refuse_other_data,
-    trained_on,
-)
+from dep.train.intake import TrainingData, load_data
 from dep.train.launch import launch
 from dep.train.learner import Batches, Crop, Learner, augmentation
 from dep.train.loggers import check_loggers
@@ -42,7 +36,7 @@ from dep.train.ranks import (
 from dep.train.records import Records
 from dep.train.remedies import more_memory, out_of_memory
 from dep.train.run_folder import RunFolder
-from dep.train.sources import some
+from dep.train.same_data import refuse_other_data
 from dep.train.state import TrainingError, TrainingState
 from dep.train.stopping import Interruption
 from dep.train.trainer import make_trainer, quiet
@@ -51,7 +45,6 @@ from dep.train.watch import Watch
 __all__ = ["Progress", "train", "train_rank"]
 
 MEASURED = 4  # batches whose statistics folded batch norms are given
-VOXELS_NEAR = 1e-4  # parts of a standard deviation by which the same voxels may differ
 
 
 def train(
@@ -149,7 +142,7 @@ def train_rank(
         kept = run.restore(checkpoint, folder.last) if checkpoint is not None else {}
         data = load_data(config)
         if "trained_on" in kept:
-            _refuse_changed(kept["trained_on"], data.train, folder.last)
+            refuse_other_data(kept["trained_on"], data.train, folder.last)
         cut = sampler_of(config, data.train, ranks)
         notes = [*precision_notes(config, device), *data.warnings]
         if initial is not None:
@@ -199,40 +192,6 @@ def _holds_steps(last: Path) -> bool:
         return last.exists() and load_last(last).step > 0
     except CheckpointError:
         return True  # damaged, perhaps, and not ours to replace
-
-
-def _refuse_changed(
-    stored: list[list[Any]], tomograms: Sequence[AnnotatedTomogram], path: Path
-) -> None:
-    """Refuse training data other than those of a checkpoint (from `trained_on`).
-
-    What an older checkpoint does not say of them is taken to be as it is now.
-
-    Raises
-    ------
-    CheckpointError
-        They are others, were annotated otherwise, or have other voxels.
-    """
-    known = [list(one) for one in stored]
-    told: list[str] = []
-    for old, now in zip(known, trained_on(tomograms), strict=False):
-        old += now[len(old) :]
-        (mean, std), (mean_now, std_now) = old[-1], now[-1]
-        # Last digits may be those of a processor.
-        near = math.isclose(std, std_now, rel_tol=VOXELS_NEAR)
-        if not near or abs(mean - mean_now) > VOXELS_NEAR * std:
-            told.append(
-                f"{now[0]} had voxels of mean {mean:.6g} and standard deviation "
-                f"{std:.6g}; now {mean_now:.6g} and {std_now:.6g}"
-            )
-        old[-1] = now[-1]
-    refuse_other_data(known, tomograms, path)
-    if told:
-        msg = (
-            f"{path}: was trained on other data: {some(told)}. Start afresh in another "
-            "folder (--init takes the weights over), or restore the data"
-        )
-        raise CheckpointError(msg)
 
 
 def sampler_of(

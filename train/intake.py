@@ -1,10 +1,6 @@
 """Opens all that a training takes in: tomograms, centres and their weak labels."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +9,12 @@ from dep.engine.errors import DepError
 from dep.engine.normalise import measure
 from dep.engine.volume import open_volume
 from dep.train.advice import size_warnings
-from dep.train.checkpoint import CheckpointError
 from dep.train.config import ConfigError, TrainConfig, listed
 from dep.train.contrast import believed, excess
 from dep.train.data import AnnotatedTomogram
 from dep.train.idle import idle_settings
 from dep.train.labels import hide_unannotated, weak_labels
-from dep.train.sources import PARTS, some
+from dep.train.sources import PARTS
 from dep.train.survey import Survey, Surveyed, survey
 
 
@@ -94,63 +89,6 @@ def survey_data(config: TrainConfig) -> Survey:
         raise ConfigError(listed("training data", found.faults, sizes))
     found.warnings[:0] = sizes
     return found
-
-
-def trained_on(tomograms: Sequence[AnnotatedTomogram]) -> list[list[Any]]:
-    """Tell training tomograms apart, wherever they lie: what decides which crops come.
-
-    Returns
-    -------
-    list
-        For each its name, shape, centres by class, whether all are annotated, weight,
-        a digest of the centres (to 0.01 voxels, with their classes, in their order:
-        particles are drawn by their number), and the mean and standard deviation of
-        the voxels, as plain values. Development versions wrote the first five.
-    """
-    told: list[list[Any]] = []
-    for one in tomograms:
-        # Steps of 0.01, whose edges lie beside the decimals that files hold: a last
-        # digit that is lost on the way through another format moves none over.
-        places = np.floor(one.xyz.astype(np.float64) * 100 + 0.637).astype("<i8")
-        rows = np.column_stack((places, one.class_id.astype("<i8")))
-        told.append(
-            [
-                one.name,
-                list(one.labels.shape),
-                np.bincount(one.class_id).tolist(),
-                one.fully_annotated,
-                one.weight,
-                hashlib.sha256(rows.tobytes()).hexdigest()[:16],
-                [float(one.mean), float(one.std)],
-            ]
-        )
-    return told
-
-
-def refuse_other_data(
-    stored: list[list[Any]], tomograms: Sequence[AnnotatedTomogram], path: Path
-) -> None:
-    """Compare training tomograms with those of a checkpoint (from `trained_on`).
-
-    Raises
-    ------
-    CheckpointError
-        They are others, or were annotated otherwise.
-    """
-    mine = trained_on(tomograms)
-    if mine == stored:
-        return
-    were, are = [one[0] for one in stored], [one[0] for one in mine]
-    if were != are:
-        told = f"{some(were)}; now {some(are)}"
-    else:
-        other = [one[0] for one, old in zip(mine, stored, strict=True) if one != old]
-        told = f"{some(other)} had other centres, annotation, weight or shape"
-    message = (
-        f"{path}: was trained on other data: {told}. Start afresh in another folder "
-        "(--init takes the weights over), or restore the data"
-    )
-    raise CheckpointError(message)
 
 
 def label_volume(one: Surveyed, config: TrainConfig) -> npt.NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -60,8 +61,20 @@ def _smaller(edge: int, multiple: int, *, least: int) -> int | None:
     return half if half >= least else None
 
 
-def not_finite(loss: float, step: int, config: TrainConfig) -> str:
-    """Say what to do about a loss that is no number."""
+def not_finite(
+    loss: float, step: int, config: TrainConfig, learnt: Path | None = None
+) -> str:
+    """Say what to do about a loss that is no number.
+
+    Parameters
+    ----------
+    loss, step
+        What it is, and where.
+    config
+        Of the run.
+    learnt
+        A checkpoint of what was learnt before, if there is one.
+    """
     t = config.training
     rate = f"{t.learning_rate / 3:.1g}"
     way = f"lower training.learning_rate (now {t.learning_rate:g}, try {rate})"
@@ -71,12 +84,9 @@ def not_finite(loss: float, step: int, config: TrainConfig) -> str:
         f"the loss is {loss} at step {step}: {way}, or look for broken voxels in the "
         "tomograms with `dep info`"
     )
-    if step == 1:
-        return words  # nothing was learnt before
-    return (
-        f"{words}. If the run's folder holds a model.ckpt, what was learnt before can "
-        "start another run: --init with that file"
-    )
+    if learnt is None:
+        return words
+    return f"{words}. What was learnt before can start another run: --init {learnt}"
 
 
 def remarks(

@@ -16,13 +16,14 @@ from dep.train.checkpoint import load_checkpoint
 from dep.train.curves import column, draw_curves
 from dep.train.data import AnnotatedTomogram
 from dep.train.history import History
-from dep.train.intake import TrainingData, trained_on
+from dep.train.intake import TrainingData
 from dep.train.learner import Learner
 from dep.train.metrics_file import Progress, read_metrics
 from dep.train.overlay import draw_overlay
 from dep.train.records import Records
 from dep.train.remedies import not_finite, remarks
 from dep.train.run_folder import RunFolder, write_bytes
+from dep.train.same_data import trained_on
 from dep.train.state import TrainingError, learning_rate
 from dep.train.stopping import Interruption
 from dep.train.summary import summary
@@ -213,7 +214,8 @@ class Watch(Callback):
         for step, loss in enumerate(self._losses, start=first):
             value = float(loss)
             if not math.isfinite(value):
-                raise TrainingError(not_finite(value, step, self.run.config))
+                learnt = self.folder.model if self.folder.model.exists() else None
+                raise TrainingError(not_finite(value, step, self.run.config, learnt))
             self._known.append(value)
         self._losses = []
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from dep.train import CheckpointError, TrainingError, load_config, train
-from dep.train.fit import _refuse_changed, train_rank
-from dep.train.intake import load_data, trained_on
+from dep.train.fit import train_rank
+from dep.train.intake import load_data
 from dep.train.metrics_file import read_metrics
 from dep.train.ranks import Ranks
 from dep.train.run_folder import RunFolder
+from dep.train.same_data import refuse_other_data, trained_on
 
 
 def test_validation_tomograms_that_come_late_are_made_up_for(run_files, tmp_path):
@@ -82,14 +83,14 @@ def test_what_a_checkpoint_says_of_its_data_is_compared(run_files):
     stored = trained_on([one])
     near = replace(one, xyz=one.xyz + 1e-4, mean=one.mean + 1e-9 * one.std)
     for old in (stored, [entry[:5] for entry in stored]):
-        _refuse_changed(old, [near], path)
+        refuse_other_data(old, [near], path)
     with pytest.raises(CheckpointError, match=r"last\.ckpt: .*tomo had voxels of mean"):
-        _refuse_changed(stored, [replace(one, mean=one.mean + 0.01 * one.std)], path)
+        refuse_other_data(stored, [replace(one, mean=one.mean + 0.01 * one.std)], path)
     swapped = replace(one, xyz=one.xyz[:, ::-1])
     with pytest.raises(CheckpointError, match="tomo had other centres"):
-        _refuse_changed(stored, [swapped], path)
+        refuse_other_data(stored, [swapped], path)
     with pytest.raises(CheckpointError, match="other data: tomo, tomo; now tomo"):
-        _refuse_changed(2 * stored, [one], path)
+        refuse_other_data(2 * stored, [one], path)
 
 
 def test_a_resumed_run_remembers_what_it_was_started_from(

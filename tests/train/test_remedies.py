@@ -1,5 +1,7 @@
 """What a person is told to do when a training fails can be done."""
 
+from pathlib import Path
+
 import pytest
 
 from dep.train.config import config_values, load_config, parse_config
@@ -51,5 +53,6 @@ def test_a_tile_that_is_the_patch_too_still_trains(run_files):
 
 def test_a_checkpoint_is_spoken_of_only_after_a_step(run_files):
     config = load_config(run_files.config)
-    assert "model.ckpt" not in not_finite(float("nan"), 1, config)
-    assert "If the run's folder holds a model.ckpt" in not_finite(1e99, 2, config)
+    assert "--init" not in not_finite(float("nan"), 1, config)
+    learnt = Path("runs/a/model.ckpt")
+    assert f"--init {learnt}" in not_finite(1e99, 2, config, learnt)
