@@ -55,7 +55,7 @@ FAST: dict[str, Any] = {"network.widths": [16, 32, 64, 96]}
 
 DICE: dict[str, Any] = {"loss.class_term": 0.0, "loss.cross_entropy": 0.0}
 NO_NOISE: dict[str, Any] = {"augmentation.noise": 0.0}
-PARTLY: dict[str, Any] = {"loss.trimmed": 0.02}
+PARTLY: dict[str, Any] = {"loss.unannotated": "trimmed", "loss.trimmed": 0.02}
 NO_AUGMENTATION: dict[str, Any] = {
     "augmentation.mirror": False,
     "augmentation.warp": 0.0,

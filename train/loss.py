@@ -54,7 +54,7 @@ class LossWeights:
     class_term: float = 1.0
     foreground: float = 1.0
     absent: float = 0.0
-    unannotated: Unannotated = "trimmed"
+    unannotated: Unannotated = "ignore"
     trimmed: float = 0.1
 
 

@@ -149,7 +149,7 @@ class LossSection(Section):
     class_term: float = Field(default=1.0, ge=0)
     foreground: float = Field(default=1.0, ge=0)
     absent: float = Field(default=0.0, ge=0)
-    unannotated: Literal["ignore", "trimmed", "background"] = "trimmed"
+    unannotated: Literal["ignore", "trimmed", "background"] = "ignore"
     trimmed: float = Field(default=0.1, ge=0, lt=1)
 
 

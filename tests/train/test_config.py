@@ -188,7 +188,7 @@ def test_the_documents_name_every_key_and_its_default(root):
     example = text.split("```toml\n")[1].split("```")[0]
     least = tomllib.loads(example)
     least["data"] = {"train": least["data"]["train"], "split": {}}
-    least.update(network={}, training={"steps": 1}, picking={})
+    least.update(network={}, loss={}, training={"steps": 1}, picking={})
     values = config_values(parse_config(least, "least"))
     checked = 0
     for _, key, default, *_ in rows:

@@ -184,7 +184,9 @@ def test_trimmed_leaves_out_the_most_particle_like_unknown_voxels(classes, trimm
     torch.manual_seed(0)
     labels, hidden = hide(torch.randint(0, max(classes, 2), (2, 6, 6, 6)))
     logits = logits_of(classes).requires_grad_()
-    picking_loss(logits, labels, LossWeights(trimmed=trimmed)).backward()
+    picking_loss(
+        logits, labels, LossWeights(unannotated="trimmed", trimmed=trimmed)
+    ).backward()
     counts = logits.grad.abs().sum(1) > 0
     assert counts[~hidden].all()
     p = (
@@ -222,5 +224,6 @@ def test_certain_voxels_do_not_tie():
     logits[0, 1, 0, 0] = torch.tensor([30.0, 50.0, 40.0, 20.0])
     logits.requires_grad_()
     labels = torch.full((1, 1, 1, 4), UNKNOWN)
-    picking_loss(logits, labels, LossWeights(0, 1, 0, 0, trimmed=0.5)).backward()
+    weights = LossWeights(0, 1, 0, 0, unannotated="trimmed", trimmed=0.5)
+    picking_loss(logits, labels, weights).backward()
     assert (logits.grad[0, 1, 0, 0] != 0).tolist() == [True, False, False, True]

@@ -72,13 +72,16 @@ class TestOneTomogram:
     def test_a_class_that_is_not_listed_is_not_called_background(
         self, folder, tmp_path
     ):
-        """Of what nobody annotated nothing is known, and that is what it says."""
+        """Of what nobody annotated nothing is known, but for what [loss] says of it."""
         write_coords(folder / "TS_01.coords")
         values = start(folder, tmp_path / "a.toml", particle=45)
         assert values["data"]["fully_annotated"] is False
         text = (tmp_path / "a.toml").read_text()
         assert "as if nobody had annotated them" in text
-        assert "background" not in text
+        before, after = text.split("[loss]")
+        assert "background" not in before
+        assert values["loss"]["unannotated"] == "trimmed"
+        assert "takes all but the tenth" in after.split("[augmentation]")[0]
 
     def test_diameters_that_are_not_given_must_be_filled_in(self, folder, tmp_path):
         (folder / "TS_01.csv").write_text("class,x,y,z\nbig,9,9,9\nsmall,20,20,20\n")
