@@ -284,10 +284,16 @@ def test_particles_are_where_the_file_says(gpu, tmp_path):
     assert np.mean(at) < voxels.mean() - voxels.std()
 
 
-def test_options_of_onnx_runtime_are_timed_and_wrong_ones_are_a_row(gpu, context):
+def test_options_of_onnx_runtime_are_timed_and_wrong_ones_are_a_row(
+    gpu, context, monkeypatch
+):
     runtime = pytest.importorskip("onnxruntime")
     from dep.engine.bundled import bundled_model
 
+    whole = gpu.tomogram.make
+    monkeypatch.setattr(
+        gpu.tomogram, "make", lambda _, *rest: whole((32, 32, 32), *rest)
+    )
     ways = (
         ({}, {"no_such_option": "1"}),
         ("CPUExecutionProvider", gpu.onnxruntime_options.CUDA),
