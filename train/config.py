@@ -17,13 +17,13 @@ from dep.train.sections import (
     ClassSection,
     DataSection,
     LabelSection,
-    Length,
     LossSection,
     NetworkSection,
     PickingSection,
     Section,
     Source,
     TrainingSection,
+    VoxelSize,
 )
 from dep.train.sources import anchored, list_pairs
 from dep.train.survey import Known, survey
@@ -64,7 +64,7 @@ class TrainConfig(Section):
 
     name: str = Field(min_length=1)
     description: str = ""
-    voxel_size: Length
+    voxel_size: VoxelSize
     contrast: Literal["dark", "bright"]
     classes: tuple[ClassSection, ...] = Field(min_length=1, max_length=254)
     data: DataSection
@@ -131,7 +131,8 @@ def load_config(
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(msg) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Other errors too, of what the reader does not expect: thousands of digits.
         msg = f"{path}: not a TOML file: {error}"
         raise ConfigError(msg) from error
     if network is not None:

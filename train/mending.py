@@ -82,7 +82,7 @@ def mend(kind: type[Model], values: Mapping[str, Any]) -> Mended[Model]:
         try:
             result.model = kind.model_validate(left)
         except ValidationError as error:
-            faults = [(one["type"], one["loc"], one["msg"]) for one in error.errors()]
+            faults = _faults(error)
         else:
             break
         around = {loc[:depth] for _, loc, _ in faults for depth in range(len(loc))}
@@ -95,11 +95,30 @@ def mend(kind: type[Model], values: Mapping[str, Any]) -> Mended[Model]:
     return result
 
 
+def _faults(error: ValidationError) -> list[tuple[str, Place, str]]:
+    """List what is wrong: kind, place and words, each value once.
+
+    Of a value that may be one thing or another pydantic says what each of them would
+    have taken, under names of its own beneath the value's place.
+    """
+    told: dict[Place, tuple[str, list[str]]] = {}
+    for one in error.errors():
+        loc = one["loc"]
+        if one["type"] != "extra_forbidden":
+            own = [k for k, part in enumerate(loc) if set(str(part)) & set("[-")]
+            loc = loc[: own[0]] if own else loc
+        words = one["msg"].removeprefix("Value error, ")
+        said = told.setdefault(loc, (one["type"], []))[1]
+        if words not in said:
+            said.append(words)
+    return [(what, loc, "; or: ".join(said)) for loc, (what, said) in told.items()]
+
+
 def _told(kind: type[BaseModel], what: str, loc: Place, words: str) -> str:
     """Say what is wrong with one value."""
     where = ".".join(str(part) for part in loc)
     if what != "extra_forbidden":
-        return f"{where}: {words.removeprefix('Value error, ')}"
+        return f"{where}: {words}"
     known = _known(kind, loc[:-1])
     close = get_close_matches(str(loc[-1]), known, n=1)
     hint = f" (is {close[0]} meant?)" if close else ""

@@ -15,6 +15,7 @@ from dep.train.labels import LabelKind
 
 # By how many voxels a width that was computed may miss the whole number that it is.
 ROUNDING = 1e-6
+LONGEST_NAME = 255  # bytes, of Linux's file systems
 
 
 def _odd(diameter: int) -> int:
@@ -32,7 +33,24 @@ def _filled_in(value: object) -> object:
     return value
 
 
+def _namable(path: Path) -> Path:
+    """Refuse what no file system takes for a name, and looking for it would raise."""
+    if "\0" in str(path):
+        msg = "a path holds no null character"
+        raise ValueError(msg)
+    if any(len(part.encode()) > LONGEST_NAME for part in path.parts):
+        msg = f"a name in a path has {LONGEST_NAME} bytes at most"
+        raise ValueError(msg)
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_namable)]
 Length = Annotated[float, Field(gt=0), BeforeValidator(_filled_in)]
+# From a hundredth of an atom to what no microscope bins to.
+VoxelSize = Annotated[float, Field(ge=0.01, le=1e5), BeforeValidator(_filled_in)]
+# Beyond these no memory is enough, or numbers do not fit what takes them.
+Edge = Annotated[int, Field(gt=0, le=4096)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Iterations = Annotated[int, Field(ge=1, le=13)]
 LabelDiameter = Annotated[int, Field(ge=3, le=25), AfterValidator(_odd)]
@@ -83,8 +101,8 @@ class Source(Section):
         How often each of its tomograms is trained on, beside those of weight 1.
     """
 
-    tomogram: Path
-    coordinates: Path
+    tomogram: FilePath
+    coordinates: FilePath
     of_class: str | None = Field(default=None, alias="class", min_length=1)
     binning: float | None = Field(default=None, gt=0)
     fully_annotated: bool | None = None
@@ -96,7 +114,7 @@ class SplitSection(Section):
 
     validate_part: float = Field(default=0.2, ge=0, lt=1, alias="validate")
     test: float = Field(default=0.0, ge=0, lt=1)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
 
 class DataSection(Section):
@@ -120,7 +138,7 @@ class LabelSection(Section):
 class NetworkSection(Section):
     """`[network]`: a member of the family; its outputs follow from the classes."""
 
-    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+    widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
         default=(24, 48, 72, 108), min_length=2
     )
     coordinates: bool = True
@@ -183,9 +201,9 @@ class AugmentationSection(Section):
 class TrainingSection(Section):
     """`[training]`: how long, how large and with what."""
 
-    steps: int = Field(gt=0)
-    batch: int = Field(default=4, gt=0)
-    patch: int = Field(default=72, gt=0)
+    steps: int = Field(gt=0, le=10**9)
+    batch: int = Field(default=4, gt=0, le=65536)
+    patch: Edge = 72
     learning_rate: float = Field(default=1e-3, gt=0)
     warm_up: float = Field(default=0.1, gt=0, lt=1)
     betas: tuple[Beta, Beta] = (0.9, 0.99)
@@ -195,8 +213,8 @@ class TrainingSection(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Devices = 1
     nodes: int = Field(default=1, ge=1)
-    threads: int | None = Field(default=None, gt=0)
-    seed: int = Field(default=0, ge=0)
+    threads: int | None = Field(default=None, gt=0, le=4096)
+    seed: Seed = 0
     save_every: int = Field(default=500, gt=0)
     validate_every: int = Field(default=0, ge=0)
     keep_best: int = Field(default=3, ge=0)
@@ -207,7 +225,7 @@ class TrainingSection(Section):
 class PickingSection(Section):
     """`[picking]`: what goes into the model card for inference."""
 
-    tile: int = Field(default=72, gt=0)
+    tile: Edge = 72
     margin: int = Field(default=12, ge=0)
     assembly: Literal["joint", "per_class"] = "joint"
     t_seg: float = Field(default=0.5, gt=0, lt=1)

@@ -214,3 +214,31 @@ def test_whatever_stands_somewhere_there_is_no_traceback(run_files, junk):
         table[last] = junk
         with contextlib.suppress(ConfigError):  # no other; some values are right
             parse_config(wrong, "config")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("seed = 3", f"seed = {10**30}", "training.seed: "),
+        ("threads = ", f"threads = {10**11} # ", "training.threads: "),
+        ("seed = 3", "seed = 3\ndevices = 0", "training.devices: "),
+        ("batch = ", f"batch = {10**20} # ", "training.batch: "),
+        ("patch = 16", f"patch = {16 * 10**9}", "training.patch: "),
+        ("margin = 4", "margin = 4\niterations = 0", "picking.iterations: "),
+        ("voxel_size = 10.0", "voxel_size = 5e-324", "voxel_size: "),
+        ("voxel_size = 10.0", "voxel_size = 1e30", "voxel_size: "),
+        ("tomo.mrc", "to\\u0000mo.mrc", "data.train.0.tomogram: a path holds no null"),
+        ("tomo.csv", f"{'o' * 300}.csv", "data.train.0.coordinates: a name in a path"),
+    ],
+)
+def test_what_no_machine_takes_is_one_fault_of_its_own(run_files, old, new, says):
+    """Beside another, which it does not hide."""
+    text = told(run_files, (old, new), ("contrast = ", 'contrast = "grey" # '))
+    assert f"\n  {says}" in text
+    assert "\n  contrast: " in text
+    assert ": 2 faults:\n" in text
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, "[" * 3000], ids=["digits", "brackets"])
+def test_what_the_reader_chokes_on_is_no_toml(run_files, value):
+    assert "not a TOML file" in told(run_files, ("seed = 3", f"seed = {value}"))
