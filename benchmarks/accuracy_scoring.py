@@ -98,6 +98,12 @@ def figures(result: Evaluation) -> dict[str, float]:
     }
 
 
+def with_noise(volume: Volume, seed: int) -> NDArray[np.float32]:
+    """Add white noise of the tomogram's own standard deviation: (z, y, x)."""
+    noise = np.random.default_rng(seed).normal(0, measure(volume).std, volume.shape)
+    return volume.array.astype(np.float32) + noise.astype(np.float32)
+
+
 def examine(model: Path, data: Path, card: ModelCard) -> dict[str, Any]:
     """Choose thresholds on tomogram 9; score 10, as it is and with noise."""
     chosen = PickSettings.of(card)
@@ -132,15 +138,7 @@ def examine(model: Path, data: Path, card: ModelCard) -> dict[str, Any]:
                 continue
             clean = score(runtime, card, volume, truth, chosen)
             out["test"] = figures(clean)
-            stats = measure(volume)
-            noise = (
-                np.random.default_rng(10)
-                .normal(0, stats.std, volume.shape)
-                .astype(np.float32)
-            )
-            noisy = Volume(
-                volume.array.astype(np.float32) + noise, volume.voxel_size, "noisy"
-            )
+            noisy = Volume(with_noise(volume, number), volume.voxel_size, "noisy")
             out["noisy"] = figures(score(runtime, card, noisy, truth, chosen))
         finally:
             runtime.close()

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 from accuracy_inference import DATA
+from accuracy_scoring import with_noise
 from numpy.typing import NDArray
 
 from dep.engine import Picker, open_volume
 from dep.engine.metrics import Evaluation, evaluate
-from dep.engine.normalise import measure
 from dep.engine.truth import read_truth
 
 T_SEG = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -36,12 +36,7 @@ def cases(data: Path, second: Path | None) -> Iterator[Case]:
     for number, noisy in itertools.product((9, 10), (False, True)):
         path = data / "tomograms" / f"tomo_{number:04d}.mrc"
         volume = open_volume(path)
-        voxels = volume.array
-        if noisy:
-            noise = np.random.default_rng(number).normal(
-                0, measure(volume).std, volume.shape
-            )
-            voxels = voxels.astype(np.float32) + noise.astype(np.float32)
+        voxels = with_noise(volume, number) if noisy else volume.array
         what = f"{number}, with noise" if noisy else str(number)
         yield what, voxels, volume.voxel_size, path.with_suffix(".csv")
     for number in (22, 23) if second else ():
